@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Finds everything Weir is built from. When something is missing, configure stops with one message: the apt-get line.
+
+set(weir_missing "")
+
+# Notes `package` (Debian 12) as missing unless `found`. -DWEIR_PRETEND_MISSING=a;b pretends, to see the message.
+function(weir_need found package)
+  if(NOT found OR package IN_LIST WEIR_PRETEND_MISSING)
+    set(weir_missing ${weir_missing} ${package} PARENT_SCOPE)
+  endif()
+endfunction()
+
+# An imported target for a plain C library without a CMake package.
+function(weir_import name header library)
+  find_path(WEIR_${name}_INCLUDE ${header})
+  find_library(WEIR_${name}_LIBRARY ${library})
+  if(WEIR_${name}_INCLUDE AND WEIR_${name}_LIBRARY)
+    if(NOT TARGET ${name}::${name})
+      add_library(${name}::${name} UNKNOWN IMPORTED GLOBAL)
+      set_target_properties(${name}::${name} PROPERTIES
+        IMPORTED_LOCATION ${WEIR_${name}_LIBRARY}
+        INTERFACE_INCLUDE_DIRECTORIES ${WEIR_${name}_INCLUDE})
+    endif()
+    set(${name}_FOUND TRUE PARENT_SCOPE)
+  else()
+    set(${name}_FOUND FALSE PARENT_SCOPE)
+  endif()
+endfunction()
+
+find_package(Threads QUIET)
+find_package(absl CONFIG QUIET)
+weir_need("${absl_FOUND}" libabsl-dev)
+find_package(Protobuf MODULE QUIET)
+weir_need("${Protobuf_FOUND}" libprotobuf-dev)
+weir_need("${Protobuf_PROTOC_EXECUTABLE}" protobuf-compiler)
+find_program(WEIR_GRPC_CPP_PLUGIN grpc_cpp_plugin)
+weir_need("${WEIR_GRPC_CPP_PLUGIN}" protobuf-compiler-grpc)
+find_package(OpenSSL QUIET)
+weir_need("${OPENSSL_FOUND}" libssl-dev)
+find_package(ZLIB QUIET)
+weir_need("${ZLIB_FOUND}" zlib1g-dev)
+find_package(gRPC CONFIG QUIET)
+weir_need("${gRPC_FOUND}" libgrpc++-dev)
+find_package(Eigen3 CONFIG QUIET)
+weir_need("${Eigen3_FOUND}" libeigen3-dev)
+find_package(gflags CONFIG QUIET)
+weir_need("${gflags_FOUND}" libgflags-dev)
+find_package(glog CONFIG QUIET)
+weir_need("${glog_FOUND}" libgoogle-glog-dev)
+find_package(GTest CONFIG QUIET)
+weir_need("${GTest_FOUND}" libgtest-dev)
+weir_need("${GTest_FOUND}" libgmock-dev)
+find_package(yaml-cpp CONFIG QUIET)
+weir_need("${yaml-cpp_FOUND}" libyaml-cpp-dev)
+find_package(nlohmann_json CONFIG QUIET)
+weir_need("${nlohmann_json_FOUND}" nlohmann-json3-dev)
+weir_import(hwy hwy/highway.h hwy)
+weir_need("${hwy_FOUND}" libhwy-dev)
+weir_import(xxHash xxhash.h xxhash)
+weir_need("${xxHash_FOUND}" libxxhash-dev)
+
+# Optional: an allocator that keeps large blocks; programs run without it, slower.
+find_library(WEIR_JEMALLOC jemalloc)
+
+if(weir_missing)
+  list(REMOVE_DUPLICATES weir_missing)
+  list(JOIN weir_missing " " weir_missing)
+  message(FATAL_ERROR "Some packages that Weir is built from are missing. Install them with\n"
+    "  sudo apt-get install ${weir_missing}\nor run tools/setup, then configure again.")
+endif()

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The four ways to declare a target. Paths in SRCS and HDRS are relative to the calling CMakeLists.txt, or to the
+# repository root. Includes are relative to the repository root: #include "ps/shard.h".
+#
+#   weir_library(NAME ps_ledger SRCS ps/ledger.cc DEPS absl::flat_hash_map weir::core_span)
+#       Static library weir::ps_ledger; without a .cc an interface library. Every include of SRCS is named in DEPS.
+#       HDRS files            headers, for IDEs only
+#       PUBLIC_INCLUDE dir    also `#include` what is below dir, for itself and its users (installed headers)
+#       PCH grpc              includes gRPC or Protobuf: shares one precompiled header of them
+#
+#   weir_test(NAME ledger_test SRCS tests/ps/ledger_test.cc DEPS weir::ps_ledger)
+#       GoogleTest program <build>/bin/tests/ledger_test with gtest_main and gmock, known to ctest as ledger_test.
+#       TIMEOUT seconds       default 60
+#       LABELS words          default unit
+#       ARGS arguments        of the program
+#       PCH grpc              as above
+#       ctest runs it with WEIR_SOURCE_DIR (this tree) and WEIR_BIN_DIR (<build>/bin) in its environment.
+#
+#   weir_program(NAME weir-ps SRCS ps/main.cc DEPS gflags weir::ps_server)
+#       Program <build>/bin/weir-ps, with jemalloc where there is one (never under a sanitizer).
+#
+#   weir_proto(NAME proto PROTOS weir/v1/session.proto)
+#       Library weir::proto of the generated messages and services; import root is proto/, and the headers are
+#       "weir/v1/session.pb.h" and, where the file has a service, "weir/v1/session.grpc.pb.h".
+
+set(WEIR_GEN_DIR ${PROJECT_BINARY_DIR}/gen)
+
+set(WEIR_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual -Wvla
+  -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  list(APPEND WEIR_WARNINGS -Wthread-safety -Werror=thread-safety)
+else()
+  # False alarms of g++ 12 inside the standard library (PR105651, PR105329).
+  list(APPEND WEIR_WARNINGS -Wno-restrict -Wno-error=maybe-uninitialized -Wno-error=stringop-overflow
+    -Wno-error=stringop-overread -Wno-error=array-bounds)
+endif()
+
+# The sources as absolute paths; stops when one is in neither place.
+function(weir_resolve out)
+  set(paths "")
+  foreach(src IN LISTS ARGN)
+    if(IS_ABSOLUTE ${src})
+      list(APPEND paths ${src})
+    elseif(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${src})
+      list(APPEND paths ${CMAKE_CURRENT_SOURCE_DIR}/${src})
+    elseif(EXISTS ${PROJECT_SOURCE_DIR}/${src})
+      list(APPEND paths ${PROJECT_SOURCE_DIR}/${src})
+    else()
+      message(FATAL_ERROR "${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt: no file ${src}, "
+        "neither there nor relative to the repository root")
+    endif()
+  endforeach()
+  set(${out} ${paths} PARENT_SCOPE)
+endfunction()
+
+# Parses the arguments into ARG_* of the caller and refuses unknown ones.
+macro(weir_arguments one many)
+  cmake_parse_arguments(ARG "" "${one}" "${many}" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_NAME)
+    message(FATAL_ERROR "${CMAKE_CURRENT_FUNCTION}: needs NAME; not understood: ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+endmacro()
+
+# gRPC's and Protobuf's headers, precompiled once for the whole tree.
+function(weir_use_pch target pch)
+  if(pch STREQUAL "grpc")
+    if(NOT TARGET weir_grpc_pch)
+      set(source ${WEIR_GEN_DIR}/grpc_pch.cc)
+      if(NOT EXISTS ${source})
+        file(WRITE ${source} "// Carries the precompiled header of gRPC and Protobuf.\n")
+      endif()
+      add_library(weir_grpc_pch OBJECT ${source})
+      target_link_libraries(weir_grpc_pch PRIVATE gRPC::grpc++ protobuf::libprotobuf)
+      target_precompile_headers(weir_grpc_pch PRIVATE
+        <string> <vector> <memory> <map> <functional> <optional> <utility>
+        <google/protobuf/message.h> <google/protobuf/map.h> <google/protobuf/arena.h>
+        <google/protobuf/repeated_field.h> <google/protobuf/generated_message_reflection.h>
+        <google/protobuf/unknown_field_set.h> <google/protobuf/io/coded_stream.h>
+        <grpcpp/grpcpp.h> <grpcpp/generic/async_generic_service.h> <grpcpp/generic/generic_stub.h>)
+    endif()
+    target_precompile_headers(${target} REUSE_FROM weir_grpc_pch)
+  elseif(pch AND NOT pch STREQUAL "none")
+    message(FATAL_ERROR "PCH is 'grpc' or 'none', not '${pch}'")
+  endif()
+endfunction()
+
+function(weir_library)
+  weir_arguments("NAME;PUBLIC_INCLUDE;PCH" "SRCS;HDRS;DEPS" ${ARGN})
+  set(target weir_${ARG_NAME})
+  weir_resolve(srcs ${ARG_SRCS})
+  weir_resolve(hdrs ${ARG_HDRS})
+  set(sources ${srcs})
+  list(FILTER sources INCLUDE REGEX "\\.(cc|c)$")
+  if(sources)
+    add_library(${target} STATIC ${srcs} ${hdrs})
+    set(scope PUBLIC)
+    target_compile_options(${target} PRIVATE ${WEIR_WARNINGS})
+    weir_use_pch(${target} "${ARG_PCH}")
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  add_library(weir::${ARG_NAME} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  target_include_directories(${target} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  if(ARG_PUBLIC_INCLUDE)
+    weir_resolve(public ${ARG_PUBLIC_INCLUDE})
+    target_include_directories(${target} ${scope} $<BUILD_INTERFACE:${public}>)
+  endif()
+  target_link_libraries(${target} ${scope} ${ARG_DEPS})
+endfunction()
+
+function(weir_test)
+  weir_arguments("NAME;TIMEOUT;PCH" "SRCS;DEPS;LABELS;ARGS" ${ARGN})
+  weir_resolve(srcs ${ARG_SRCS})
+  add_executable(${ARG_NAME} ${srcs})
+  target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${ARG_NAME} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests)
+  weir_use_pch(${ARG_NAME} "${ARG_PCH}")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_ARGS})
+  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+    ENVIRONMENT "WEIR_SOURCE_DIR=${PROJECT_SOURCE_DIR};WEIR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+endfunction()
+
+function(weir_program)
+  weir_arguments("NAME;PCH" "SRCS;DEPS" ${ARGN})
+  weir_resolve(srcs ${ARG_SRCS})
+  add_executable(${ARG_NAME} ${srcs})
+  target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
+  weir_use_pch(${ARG_NAME} "${ARG_PCH}")
+  if(WEIR_JEMALLOC AND NOT WEIR_SANITIZE)
+    target_link_libraries(${ARG_NAME} PRIVATE
+      -Wl,--push-state,--no-as-needed ${WEIR_JEMALLOC} -Wl,--pop-state)
+  endif()
+endfunction()
+
+function(weir_proto)
+  weir_arguments("NAME" "PROTOS;DEPS" ${ARGN})
+  set(root ${PROJECT_SOURCE_DIR}/proto)
+  set(generated "")
+  foreach(proto IN LISTS ARG_PROTOS)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${root}/${proto})
+    file(STRINGS ${root}/${proto} services REGEX "^service ")
+    set(files ${WEIR_GEN_DIR}/${stem}.pb.cc ${WEIR_GEN_DIR}/${stem}.pb.h)
+    set(plugin "")
+    if(services)
+      list(APPEND files ${WEIR_GEN_DIR}/${stem}.grpc.pb.cc ${WEIR_GEN_DIR}/${stem}.grpc.pb.h)
+      set(plugin --grpc_out=${WEIR_GEN_DIR} --plugin=protoc-gen-grpc=${WEIR_GRPC_CPP_PLUGIN})
+    endif()
+    # A change of any file of the set regenerates all: they import one another.
+    list(TRANSFORM ARG_PROTOS PREPEND ${root}/ OUTPUT_VARIABLE inputs)
+    add_custom_command(OUTPUT ${files}
+      COMMAND ${Protobuf_PROTOC_EXECUTABLE} -I ${root} --cpp_out=${WEIR_GEN_DIR} ${plugin} ${proto}
+      DEPENDS ${inputs} WORKING_DIRECTORY ${root} COMMENT "protoc ${proto}" VERBATIM)
+    list(APPEND generated ${files})
+  endforeach()
+  set(target weir_${ARG_NAME})
+  add_library(${target} STATIC ${generated})
+  add_library(weir::${ARG_NAME} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  target_compile_options(${target} PRIVATE -w)
+  target_include_directories(${target} SYSTEM PUBLIC $<BUILD_INTERFACE:${WEIR_GEN_DIR}>)
+  target_link_libraries(${target} PUBLIC ${ARG_DEPS} gRPC::grpc++ protobuf::libprotobuf)
+  weir_use_pch(${target} grpc)
+endfunction()
+
+file(MAKE_DIRECTORY ${WEIR_GEN_DIR})
