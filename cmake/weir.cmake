@@ -17,8 +17,10 @@
 #       PCH grpc              as above
 #       ctest runs it with WEIR_SOURCE_DIR (this tree) and WEIR_BIN_DIR (<build>/bin) in its environment.
 #
-#   weir_program(NAME weir-ps SRCS ps/main.cc DEPS gflags weir::ps_server)
-#       Program <build>/bin/weir-ps, with jemalloc where there is one (never under a sanitizer).
+#   weir_program(NAME weir SRCS launcher/main.cc DEPS gflags weir::launcher LINKS weir-ps weir-worker)
+#       Program <build>/bin/weir, with jemalloc where there is one (never under a sanitizer).
+#       LINKS names           symbolic links to it, beside it
+#       PCH grpc              as above
 #
 #   weir_proto(NAME proto PROTOS weir/v1/session.proto)
 #       Library weir::proto of the generated messages and services; import root is proto/, and the headers are
@@ -26,7 +28,7 @@
 
 set(WEIR_GEN_DIR ${PROJECT_BINARY_DIR}/gen)
 
-set(WEIR_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual -Wvla
+set(WEIR_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual
   -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   list(APPEND WEIR_WARNINGS -Wthread-safety -Werror=thread-safety)
@@ -133,16 +135,21 @@ function(weir_test)
 endfunction()
 
 function(weir_program)
-  weir_arguments("NAME;PCH" "SRCS;DEPS" ${ARGN})
+  weir_arguments("NAME;PCH" "SRCS;DEPS;LINKS" ${ARGN})
   weir_resolve(srcs ${ARG_SRCS})
   add_executable(${ARG_NAME} ${srcs})
   target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
   weir_use_pch(${ARG_NAME} "${ARG_PCH}")
+  foreach(link IN LISTS ARG_LINKS)
+    add_custom_command(TARGET ${ARG_NAME} POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE_NAME:${ARG_NAME}> ${link}
+      WORKING_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} VERBATIM)
+  endforeach()
   if(WEIR_JEMALLOC AND NOT WEIR_SANITIZE)
     target_link_libraries(${ARG_NAME} PRIVATE
-      -Wl,--push-state,--no-as-needed ${WEIR_JEMALLOC} -Wl,--pop-state)
+      -Wl,--push-state,--no-as-needed,${WEIR_JEMALLOC},--pop-state)
   endif()
 endfunction()
 
