@@ -2,32 +2,40 @@
 #
 # Finds everything Weir is built from. When something is missing, configure stops with one message: the apt-get line.
 
+file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/packages.txt weir_packages REGEX "^[a-z0-9]")
+list(TRANSFORM weir_packages REPLACE "[ \t]*(#.*)?$" "")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/packages.txt)
 set(weir_missing "")
 
-# Notes `package` (Debian 12) as missing unless `found`. -DWEIR_PRETEND_MISSING=a;b pretends, to see the message.
+# Notes the Debian package `package` as missing unless `found`. -DWEIR_PRETEND_MISSING=libgoogle-glog-dev pretends, to
+# see the message.
 function(weir_need found package)
+  if(NOT package IN_LIST weir_packages)
+    message(FATAL_ERROR "cmake/packages.txt does not list ${package}")
+  endif()
   if(NOT found OR package IN_LIST WEIR_PRETEND_MISSING)
     set(weir_missing ${weir_missing} ${package} PARENT_SCOPE)
   endif()
 endfunction()
 
-# An imported target for a plain C library without a CMake package.
+# Imports a plain library that has no dependable CMake package as name::name.
 function(weir_import name header library)
   find_path(WEIR_${name}_INCLUDE ${header})
   find_library(WEIR_${name}_LIBRARY ${library})
-  if(WEIR_${name}_INCLUDE AND WEIR_${name}_LIBRARY)
-    if(NOT TARGET ${name}::${name})
-      add_library(${name}::${name} UNKNOWN IMPORTED GLOBAL)
-      set_target_properties(${name}::${name} PROPERTIES
-        IMPORTED_LOCATION ${WEIR_${name}_LIBRARY}
-        INTERFACE_INCLUDE_DIRECTORIES ${WEIR_${name}_INCLUDE})
-    endif()
-    set(${name}_FOUND TRUE PARENT_SCOPE)
-  else()
+  mark_as_advanced(WEIR_${name}_INCLUDE WEIR_${name}_LIBRARY)
+  if(NOT WEIR_${name}_INCLUDE OR NOT WEIR_${name}_LIBRARY)
     set(${name}_FOUND FALSE PARENT_SCOPE)
+    return()
   endif()
+  set(${name}_FOUND TRUE PARENT_SCOPE)
+  add_library(${name}::${name} UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(${name}::${name} PROPERTIES
+    IMPORTED_LOCATION ${WEIR_${name}_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${WEIR_${name}_INCLUDE})
 endfunction()
 
+find_program(WEIR_PKG_CONFIG pkg-config)
+weir_need("${WEIR_PKG_CONFIG}" pkg-config)
 find_package(Threads QUIET)
 find_package(absl CONFIG QUIET)
 weir_need("${absl_FOUND}" libabsl-dev)
@@ -42,7 +50,7 @@ find_package(ZLIB QUIET)
 weir_need("${ZLIB_FOUND}" zlib1g-dev)
 find_package(gRPC CONFIG QUIET)
 weir_need("${gRPC_FOUND}" libgrpc++-dev)
-find_package(Eigen3 CONFIG QUIET)
+find_package(Eigen3 CONFIG QUIET)  # without a version: its version file refuses newer majors
 weir_need("${Eigen3_FOUND}" libeigen3-dev)
 find_package(gflags CONFIG QUIET)
 weir_need("${gflags_FOUND}" libgflags-dev)
@@ -50,7 +58,8 @@ find_package(glog CONFIG QUIET)
 weir_need("${glog_FOUND}" libgoogle-glog-dev)
 find_package(GTest CONFIG QUIET)
 weir_need("${GTest_FOUND}" libgtest-dev)
-weir_need("${GTest_FOUND}" libgmock-dev)
+find_path(WEIR_GMOCK_INCLUDE gmock/gmock.h)
+weir_need("${WEIR_GMOCK_INCLUDE}" libgmock-dev)
 find_package(yaml-cpp CONFIG QUIET)
 weir_need("${yaml-cpp_FOUND}" libyaml-cpp-dev)
 find_package(nlohmann_json CONFIG QUIET)
@@ -60,12 +69,13 @@ weir_need("${hwy_FOUND}" libhwy-dev)
 weir_import(xxHash xxhash.h xxhash)
 weir_need("${xxHash_FOUND}" libxxhash-dev)
 
-# Optional: an allocator that keeps large blocks; programs run without it, slower.
-find_library(WEIR_JEMALLOC jemalloc)
-
 if(weir_missing)
   list(REMOVE_DUPLICATES weir_missing)
   list(JOIN weir_missing " " weir_missing)
   message(FATAL_ERROR "Some packages that Weir is built from are missing. Install them with\n"
     "  sudo apt-get install ${weir_missing}\nor run tools/setup, then configure again.")
 endif()
+
+# Optional: an allocator that keeps large blocks. Programs run without it, slower.
+find_library(WEIR_JEMALLOC jemalloc)
+mark_as_advanced(WEIR_PKG_CONFIG WEIR_GRPC_CPP_PLUGIN WEIR_GMOCK_INCLUDE WEIR_JEMALLOC)

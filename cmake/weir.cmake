@@ -28,6 +28,10 @@
 
 set(WEIR_GEN_DIR ${PROJECT_BINARY_DIR}/gen)
 
+# One line for each source of a test: "ledger_test tests/ps/ledger_test.cc". tools/check compares it to the tree.
+set(WEIR_TEST_SOURCES ${PROJECT_BINARY_DIR}/test_sources.txt)
+file(WRITE ${WEIR_TEST_SOURCES} "")
+
 set(WEIR_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual
   -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
@@ -130,6 +134,10 @@ function(weir_test)
     set(ARG_LABELS unit)
   endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_ARGS})
+  foreach(src IN LISTS srcs)
+    file(RELATIVE_PATH src ${PROJECT_SOURCE_DIR} ${src})
+    file(APPEND ${WEIR_TEST_SOURCES} "${ARG_NAME} ${src}\n")
+  endforeach()
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
     ENVIRONMENT "WEIR_SOURCE_DIR=${PROJECT_SOURCE_DIR};WEIR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 endfunction()
