@@ -3,7 +3,7 @@
 # Finds everything Weir is built from. When something is missing, configure stops with one message: the apt-get line.
 
 file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/packages.txt weir_packages REGEX "^[a-z0-9]")
-list(TRANSFORM weir_packages REPLACE "[ \t]*(#.*)?$" "")
+list(TRANSFORM weir_packages REPLACE "[ \t].*" "")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/packages.txt)
 set(weir_missing "")
 
