@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The one loop that all optimizers share, compiled once per Highway target (hence the unusual
+// include guard).
+//
+// A rule is a struct of broadcast constants with `kStates` (0, 1 or 2) and
+//   FloatVector Update(FloatVector w, FloatVector g, FloatVector* state0, FloatVector* state1)
+//   const
+// which returns the new weights and changes the states in place. The loop is bound by memory: it
+// loads gradient, weights and state once and stores the new ones once; scaling, clipping, decay and
+// the checks cost nothing beside that.
+#if defined(WEIR_CORE_OPTIMIZER_LOOP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef WEIR_CORE_OPTIMIZER_LOOP_INL_H_
+#undef WEIR_CORE_OPTIMIZER_LOOP_INL_H_
+#else
+#define WEIR_CORE_OPTIMIZER_LOOP_INL_H_
+#endif
+
+#include <cstring>
+
+#include "core/float_vectors-inl.h"
+#include "core/optimizer_rules.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace weir {
+namespace HWY_NAMESPACE {
+
+// Where one vector's worth of elements lies.
+struct Lane {
+  const uint8_t* gradient;
+  const float* weights;
+  const float* state0;
+  const float* state1;
+  float* weights_out;
+  float* state0_out;
+  float* state1_out;
+};
+
+template <class Rule>
+class RuleLoop {
+ public:
+  HWY_INLINE RuleLoop(const Rule& rule, const GradientConstants& constants)
+      : rule_(rule),
+        scale_(hn::Set(Floats(), constants.scale)),
+        clip_(hn::Set(Floats(), constants.clip_value)),
+        weight_decay_(hn::Set(Floats(), constants.weight_decay)) {}
+
+  HWY_INLINE ApplyFlags Run(const ApplyCall& call) {
+    const size_t lanes = hn::Lanes(Floats());
+    const uint8_t* gradient = static_cast<const uint8_t*>(call.gradient);
+    size_t i = 0;
+    for (; i + lanes <= call.count; i += lanes) {
+      Step({gradient + i * sizeof(float), call.weights + i, State(call.state[0], 0, i),
+            State(call.state[1], 1, i), call.weights_out + i, State(call.state_out[0], 0, i),
+            State(call.state_out[1], 1, i)});
+    }
+    if (i < call.count) Tail(call, i);
+    ApplyFlags flags;
+    flags.nonfinite_gradient = gradient_watch_.seen();
+    flags.nonfinite_result = result_watch_.seen();
+    return flags;
+  }
+
+ private:
+  // The element `i` of state `index`, or null where the rule has no such state.
+  template <class T>
+  static HWY_INLINE T* State(T* state, int index, size_t i) {
+    return index < Rule::kStates ? state + i : nullptr;
+  }
+
+  HWY_INLINE void Step(const Lane& at) {
+    const Floats d;
+    FloatVector g = hn::Mul(LoadBytes(at.gradient), scale_);
+    gradient_watch_.See(g);
+    const FloatVector w = hn::LoadU(d, at.weights);
+    g = hn::Min(hn::Max(g, hn::Neg(clip_)), clip_);
+    g = hn::Add(g, hn::Mul(weight_decay_, w));
+    FloatVector state0 = hn::Zero(d);
+    FloatVector state1 = hn::Zero(d);
+    if constexpr (Rule::kStates >= 1) state0 = hn::LoadU(d, at.state0);
+    if constexpr (Rule::kStates >= 2) state1 = hn::LoadU(d, at.state1);
+    const FloatVector result = rule_.Update(w, g, &state0, &state1);
+    result_watch_.See(result);
+    hn::StoreU(result, d, at.weights_out);
+    if constexpr (Rule::kStates >= 1) {
+      result_watch_.See(state0);
+      hn::StoreU(state0, d, at.state0_out);
+    }
+    if constexpr (Rule::kStates >= 2) {
+      result_watch_.See(state1);
+      hn::StoreU(state1, d, at.state1_out);
+    }
+  }
+
+  // The last elements, fewer than a vector: copied into padded vectors, through the same code, and
+  // back.
+  HWY_INLINE void Tail(const ApplyCall& call, size_t first) {
+    const size_t left = call.count - first;
+    const size_t bytes = left * sizeof(float);
+    HWY_ALIGN uint8_t gradient[HWY_MAX_BYTES] = {};
+    HWY_ALIGN float weights[kMaxFloatLanes] = {};
+    HWY_ALIGN float states[2][kMaxFloatLanes] = {};
+    std::memcpy(gradient, static_cast<const uint8_t*>(call.gradient) + first * sizeof(float),
+                bytes);
+    std::memcpy(weights, call.weights + first, bytes);
+    for (int s = 0; s < Rule::kStates; ++s) std::memcpy(states[s], call.state[s] + first, bytes);
+    Step({gradient, weights, states[0], states[1], weights, states[0], states[1]});
+    std::memcpy(call.weights_out + first, weights, bytes);
+    for (int s = 0; s < Rule::kStates; ++s)
+      std::memcpy(call.state_out[s] + first, states[s], bytes);
+  }
+
+  const Rule rule_;
+  const FloatVector scale_;
+  const FloatVector clip_;
+  const FloatVector weight_decay_;
+  NonfiniteWatch gradient_watch_;
+  NonfiniteWatch result_watch_;
+};
+
+template <class Rule>
+HWY_INLINE ApplyFlags RunRule(const Rule& rule, const GradientConstants& constants,
+                              const ApplyCall& call) {
+  return RuleLoop<Rule>(rule, constants).Run(call);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace weir
+HWY_AFTER_NAMESPACE();
+
+#endif  // WEIR_CORE_OPTIMIZER_LOOP_INL_H_
