@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_NET_CHANNEL_H_
+#define WEIR_NET_CHANNEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace weir {
+
+// How a connection to a Weir process is made.
+struct ChannelOptions {
+  absl::Duration keepalive_interval = absl::Seconds(10);  // a peer that is silent for this long is asked
+  absl::Duration keepalive_timeout = absl::Seconds(10);   // and given up when it does not answer for this long
+  absl::Duration connect_timeout = absl::Seconds(5);
+  absl::Duration max_reconnect_delay = absl::Seconds(1);
+};
+
+// A channel of its own to `address`, host:port: one TCP connection that no other channel shares, so that the lanes of a session
+// and liveness do not wait for one another. Connects when first used, without proxies; message sizes are limited by the law of
+// frames. Never null; a bad address shows as UNAVAILABLE in the first call.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ChannelOptions& options = {});
+
+}  // namespace weir
+
+#endif  // WEIR_NET_CHANNEL_H_

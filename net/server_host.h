@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_NET_SERVER_HOST_H_
+#define WEIR_NET_SERVER_HOST_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace weir {
+
+// A listening gRPC server with the services given to it, health checking (grpc.health.v1, NOT_SERVING at first) and
+// reflection. Owns the listener and gRPC's threads; the services are borrowed and must outlive it. Self-synchronised.
+class ServerHost {
+ public:
+  struct Options {
+    std::string address = "127.0.0.1:0";  // host:port or [ipv6]:port; port 0 picks a free one
+    bool has_token = false;               // the services ask for the job's token
+    bool insecure = false;                // `security.mode: none`: serve off loopback without a token
+    std::vector<grpc::Service*> services;
+  };
+
+  // FAILED_PRECONDITION: a listener off loopback without a token. INVALID_ARGUMENT: the address cannot be read.
+  // UNAVAILABLE: nothing can listen there (the port is taken, the address is not of this machine); the sentence names both.
+  static absl::StatusOr<std::unique_ptr<ServerHost>> Start(const Options& options);
+
+  // Shutdown(zero).
+  ~ServerHost();
+  ServerHost(const ServerHost&) = delete;
+  ServerHost& operator=(const ServerHost&) = delete;
+
+  int port() const;
+  // host:port where it listens; the host as given.
+  const std::string& address() const;
+
+  // What health checks are told, for the whole server and for each service.
+  void SetServing(bool serving);
+
+  // Stops listening, gives calls in flight `grace` to end, then cancels them, and returns when they have ended. A second call
+  // returns when the first has. Services must end their calls when these are cancelled.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  class Core;
+  explicit ServerHost(std::unique_ptr<Core> core);
+  std::unique_ptr<Core> core_;
+};
+
+// True when `address` (host:port) listens on this machine only: localhost, 127.0.0.0/8, ::1 or a Unix socket.
+bool IsLoopback(const std::string& address);
+
+}  // namespace weir
+
+#endif  // WEIR_NET_SERVER_HOST_H_
