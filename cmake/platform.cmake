@@ -23,6 +23,13 @@ if(NOT ((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VER
     "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} (${CMAKE_CXX_COMPILER}).")
 endif()
 
+if(EXISTS /proc/cpuinfo)
+  file(STRINGS /proc/cpuinfo weir_cpu_flags REGEX "^flags" LIMIT_COUNT 1)
+  if(weir_cpu_flags AND NOT weir_cpu_flags MATCHES " avx2 ")
+    message(WARNING "This host has no AVX2 (x86-64-v3): it can build Weir, but not run it.")
+  endif()
+endif()
+
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
