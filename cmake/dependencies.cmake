@@ -49,7 +49,12 @@ weir_need("${OPENSSL_FOUND}" libssl-dev)
 find_package(ZLIB QUIET)
 weir_need("${ZLIB_FOUND}" zlib1g-dev)
 find_package(gRPC CONFIG QUIET)
-weir_need("${gRPC_FOUND}" libgrpc++-dev)
+find_path(WEIR_GRPCPP_INCLUDE grpcpp/grpcpp.h)
+find_library(WEIR_GRPCPP_LIBRARY grpc++)
+if(gRPC_FOUND AND WEIR_GRPCPP_INCLUDE AND WEIR_GRPCPP_LIBRARY)  # the CMake package is part of another, libgrpc-dev
+  set(weir_grpcpp TRUE)
+endif()
+weir_need("${weir_grpcpp}" libgrpc++-dev)
 find_package(Eigen3 CONFIG QUIET)  # without a version: its version file refuses newer majors
 weir_need("${Eigen3_FOUND}" libeigen3-dev)
 find_package(gflags CONFIG QUIET)
@@ -78,4 +83,4 @@ endif()
 
 # Optional: an allocator that keeps large blocks. Programs run without it, slower.
 find_library(WEIR_JEMALLOC jemalloc)
-mark_as_advanced(WEIR_PKG_CONFIG WEIR_GRPC_CPP_PLUGIN WEIR_GMOCK_INCLUDE WEIR_JEMALLOC)
+mark_as_advanced(WEIR_PKG_CONFIG WEIR_GRPC_CPP_PLUGIN WEIR_GRPCPP_INCLUDE WEIR_GRPCPP_LIBRARY WEIR_GMOCK_INCLUDE WEIR_JEMALLOC)
