@@ -47,7 +47,7 @@ struct ShardOptions {
   std::optional<uint64_t> max_staleness;  // asp: versions; not set: any
   uint32_t gradient_shards = 1;           // bsp: G
   OptimizerSpec optimizer;
-  ScheduleSpec schedule;  // of optimizer.learning_rate, by step (bsp) or version (asp)
+  ScheduleSpec schedule;  // the learning rate by step (bsp) or version (asp); optimizer.learning_rate is not used
   uint64_t seed = 0;
   ShardLimits limits;
   std::string build_id;
