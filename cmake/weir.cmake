@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The four ways to declare a target. Paths in SRCS and HDRS are relative to the calling CMakeLists.txt, or to the
-# repository root. Includes are relative to the repository root: #include "ps/shard.h".
+# The four ways to declare a target. Under ThreadSanitizer only the tests without gRPC are built, and what they need.
+# Paths in SRCS and HDRS are relative to the calling CMakeLists.txt, or to the repository root. Includes are relative to the
+# repository root: #include "ps/shard.h".
 #
 #   weir_library(NAME ps_ledger SRCS ps/ledger.cc DEPS absl::flat_hash_map weir::core_span)
 #       Static library weir::ps_ledger; without a .cc an interface library. Every include of SRCS is named in DEPS.
@@ -32,6 +33,11 @@ set(WEIR_GEN_DIR ${PROJECT_BINARY_DIR}/gen)
 # One line for each source of a test: "ledger_test tests/ps/ledger_test.cc". tools/check compares it to the tree.
 set(WEIR_TEST_SOURCES ${PROJECT_BINARY_DIR}/test_sources.txt)
 file(WRITE ${WEIR_TEST_SOURCES} "")
+
+set(WEIR_ON_DEMAND OFF)  # whether a target is built only when another needs it
+if(WEIR_SANITIZE STREQUAL "thread")
+  set(WEIR_ON_DEMAND ON)
+endif()
 
 set(WEIR_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual
   -Wno-missing-field-initializers)
@@ -106,6 +112,7 @@ function(weir_use_pch target pch)
         file(WRITE ${source} "// Carries the precompiled header of gRPC and Protobuf.\n")
       endif()
       add_library(weir_grpc_pch OBJECT ${source})
+      set_target_properties(weir_grpc_pch PROPERTIES EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
       target_link_libraries(weir_grpc_pch PRIVATE gRPC::grpc++ protobuf::libprotobuf)
       target_precompile_headers(weir_grpc_pch PRIVATE
         <string> <vector> <memory> <map> <functional> <optional> <utility>
@@ -118,6 +125,30 @@ function(weir_use_pch target pch)
   elseif(pch AND NOT pch STREQUAL "none")
     message(FATAL_ERROR "PCH is 'grpc' or 'none', not '${pch}'")
   endif()
+endfunction()
+
+# Whether `target`, or a target of ours that it links, links gRPC.
+function(weir_uses_grpc out target)
+  set(seen "")
+  set(queue ${target})
+  while(queue)
+    list(POP_FRONT queue next)
+    if(next MATCHES "^gRPC::")
+      set(${out} TRUE PARENT_SCOPE)
+      return()
+    endif()
+    if(TARGET ${next} AND next MATCHES "^weir|^${target}$" AND NOT next IN_LIST seen)
+      list(APPEND seen ${next})
+      get_target_property(type ${next} TYPE)
+      get_target_property(deps ${next} INTERFACE_LINK_LIBRARIES)
+      list(APPEND queue ${deps})
+      if(NOT type STREQUAL "INTERFACE_LIBRARY")
+        get_target_property(deps ${next} LINK_LIBRARIES)
+        list(APPEND queue ${deps})
+      endif()
+    endif()
+  endwhile()
+  set(${out} FALSE PARENT_SCOPE)
 endfunction()
 
 function(weir_library)
@@ -137,7 +168,7 @@ function(weir_library)
     set(scope INTERFACE)
   endif()
   add_library(weir::${ARG_NAME} ALIAS ${target})
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME} EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
   target_include_directories(${target} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   if(ARG_PUBLIC_INCLUDE)
     weir_resolve(public ${ARG_PUBLIC_INCLUDE})
@@ -157,7 +188,7 @@ function(weir_test)
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   set_target_properties(${ARG_NAME} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests)
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
   weir_use_pch(${ARG_NAME} "${ARG_PCH}")
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
@@ -165,13 +196,22 @@ function(weir_test)
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
   endif()
+  if(WEIR_SANITIZE STREQUAL "thread")  # gRPC is not instrumented: see tools/tsan_abseil
+    weir_uses_grpc(uses_grpc ${ARG_NAME})
+    if(uses_grpc)
+      message(STATUS "ThreadSanitizer: ${ARG_NAME} is left out, it uses gRPC")
+      return()
+    endif()
+    set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL FALSE)
+  endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_ARGS})
   foreach(src IN LISTS srcs)
     file(RELATIVE_PATH src ${PROJECT_SOURCE_DIR} ${src})
     file(APPEND ${WEIR_TEST_SOURCES} "${ARG_NAME} ${src}\n")
   endforeach()
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-    ENVIRONMENT "WEIR_SOURCE_DIR=${PROJECT_SOURCE_DIR};WEIR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+    ENVIRONMENT "WEIR_SOURCE_DIR=${PROJECT_SOURCE_DIR};WEIR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};\
+TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/tsan_suppressions.txt")
 endfunction()
 
 function(weir_program)
@@ -184,6 +224,7 @@ function(weir_program)
   target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} weir_cpu_check)
+  set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
   weir_use_pch(${ARG_NAME} "${ARG_PCH}")
   foreach(link IN LISTS ARG_LINKS)
     add_custom_command(TARGET ${ARG_NAME} POST_BUILD
@@ -220,7 +261,7 @@ function(weir_proto)
   set(target weir_${ARG_NAME})
   add_library(${target} STATIC ${generated})
   add_library(weir::${ARG_NAME} ALIAS ${target})
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME} EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
   target_compile_options(${target} PRIVATE -w)
   target_include_directories(${target} SYSTEM PUBLIC $<BUILD_INTERFACE:${WEIR_GEN_DIR}>)
   target_link_libraries(${target} PUBLIC ${ARG_DEPS} gRPC::grpc++ protobuf::libprotobuf)
