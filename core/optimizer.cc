@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/optimizer_rules.h"
+#include "core/portable_math.h"
 
 namespace weir {
 namespace {
@@ -15,17 +16,6 @@ constexpr absl::string_view kNames[] = {"sgd",     "momentum", "nesterov", "adag
                                         "rmsprop", "adam",     "adamw"};
 constexpr double kLargestFloat = std::numeric_limits<float>::max();
 constexpr double kSmallestFloat = std::numeric_limits<float>::min();
-
-// base^exponent by squaring: multiplications only, so the same bits everywhere (std::pow has no
-// such promise).
-double Power(double base, uint64_t exponent) {
-  double result = 1;
-  for (; exponent > 0; exponent >>= 1) {
-    if (exponent & 1) result *= base;
-    base *= base;
-  }
-  return result;
-}
 
 // Not NaN, low <= value <= high.
 absl::Status Check(absl::string_view field, double value, double low, double high,
@@ -125,8 +115,9 @@ AdamConstants PrepareAdam(const OptimizerSpec& spec, const ApplyCall& call) {
   adam.beta2 = static_cast<float>(spec.beta2);
   adam.one_minus_beta2 = static_cast<float>(1 - spec.beta2);
   adam.epsilon = static_cast<float>(spec.epsilon);
-  adam.step_size = static_cast<float>(call.learning_rate / (1 - Power(spec.beta1, call.update)));
-  adam.inverse_root = static_cast<float>(1 / std::sqrt(1 - Power(spec.beta2, call.update)));
+  adam.step_size =
+      static_cast<float>(call.learning_rate / (1 - PortablePower(spec.beta1, call.update)));
+  adam.inverse_root = static_cast<float>(1 / std::sqrt(1 - PortablePower(spec.beta2, call.update)));
   return adam;
 }
 
