@@ -12,15 +12,23 @@
 
 namespace weir {
 
-// The control plane as the logic sees it: plain values in the words of proto/weir/v1/coordinator.proto, whose comments are the
-// contract. launcher/coordinator_codec.h takes them to and from the wire.
+// The control plane as the logic sees it: plain values in the words of
+// proto/weir/v1/coordinator.proto, whose comments are the contract. launcher/coordinator_codec.h
+// takes them to and from the wire.
 
 // Values are those of weir.v1.MemberRole.
 enum class MemberRole : uint8_t { kUnspecified = 0, kServer = 1, kWorker = 2 };
 const char* MemberRoleName(MemberRole role);  // "server", "worker", "member of unknown role"
 
 // Values are those of weir.v1.MemberStatus.State.
-enum class MemberState : uint8_t { kUnspecified = 0, kExpected = 1, kJoined = 2, kServing = 3, kLeft = 4, kLost = 5 };
+enum class MemberState : uint8_t {
+  kUnspecified = 0,
+  kExpected = 1,
+  kJoined = 2,
+  kServing = 3,
+  kLeft = 4,
+  kLost = 5
+};
 const char* MemberStateName(MemberState state);  // "expected", "joined" ...
 
 // What a call says of the job it means.
@@ -149,7 +157,7 @@ struct JobStatus {
   bool layout_ready = false;          // and every shard serves it
   bool finished = false;              // every worker has left in order
   std::string failure;                // not empty: the job has failed, and why
-  uint64_t step = 0;                  // the least of the workers that are still in, or of all once all have left
+  uint64_t step = 0;  // the least of the workers that are still in, or of all once all have left
   uint64_t steps = 0;
   bool stopping = false;
   Layout layout;  // when layout_ready

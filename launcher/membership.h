@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,22 +18,29 @@
 
 namespace weir {
 
-// Who is in the job, which layout and epoch hold, who died: the state machine behind the Coordinator service.
+// Who is in the job, which layout and epoch hold, who died: the state machine behind the
+// Coordinator service.
 //
-// It has one place for each server and worker of the settings. A process takes a place by Join and is given an incarnation,
-// larger than that of every process that held the place before; it keeps the place while it is heard at least once in `lease`.
-// A place is given away again only when its process has left, was reported lost, or let its lease run out.
+// It has one place for each server and worker of the settings. A process takes a place by Join and
+// is given an incarnation, larger than that of every process that held the place before; it keeps
+// the place while it is heard at least once in `lease`. A place is given away again only when its
+// process has left, was reported lost, or let its lease run out.
 //
-// For now the loss of a member, or a failure it reports, makes the job fail, with a reason that names role, rank, host and
-// process; the first reason stays. (With `replace_lost_workers` a lost worker's place is free for a successor instead.) A job
-// that has failed or is told to stop answers every heartbeat with stop and the reason, ends all waits, and lets nobody in.
+// For now the loss of a member, or a failure it reports, makes the job fail, with a reason that
+// names role, rank, host and process; the first reason stays. (With `replace_lost_workers` a lost
+// worker's place is free for a successor instead.) A job that has failed or is told to stop answers
+// every heartbeat with stop and the reason, ends all waits, and lets nobody in.
 //
-// Deterministic: no thread, lock, clock or I/O. Each event is one call with the time it happened, never earlier than the one
-// before. The answer is returned, but for GetLayout, whose answer comes out of TakeAnswers() after any later event; after each
-// event call Tick(). Everything is bounded: places by the settings, one wait a member, names and values by member.h.
+// Deterministic: no thread, lock, clock or I/O. Each event is one call with the time it happened,
+// never earlier than the one before. The answer is returned, but for GetLayout, whose answer comes
+// out of TakeAnswers() after that or any later event. Between events Tick() is due at NextTick();
+// when it comes much later, the coordinator itself was paused, nobody could be heard, and all
+// leases are extended by that time. Everything is bounded: places by the settings, one wait a
+// member, names and values by member.h.
 //
-// Statuses of all calls with a key: UNAUTHENTICATED wrong token, FAILED_PRECONDITION wrong job or a fenced or lost caller or a
-// job that is over (stop), INVALID_ARGUMENT the caller's mistake. Each message is a sentence that names both sides.
+// Statuses of all calls with a key: UNAUTHENTICATED wrong token, FAILED_PRECONDITION wrong job or a
+// fenced or lost caller or a job that is over (stop), INVALID_ARGUMENT the caller's mistake. Each
+// message is a sentence that names both sides.
 class Membership {
  public:
   struct Options {
@@ -42,7 +50,8 @@ class Membership {
     absl::Duration lease = absl::Seconds(10);
     uint64_t epoch = 1;
     bool replace_lost_workers = false;
-    size_t max_layout_bytes = (4 << 20) - (64 << 10);  // on the wire: gRPC's default limit of a message is 4 MiB
+    // Of the layout as a message: gRPC's default limit is 4 MiB.
+    size_t max_layout_bytes = (4 << 20) - (64 << 10);
   };
 
   // INVALID_ARGUMENT: counts of 0 or absurd, shards that do not divide by servers.
@@ -51,30 +60,38 @@ class Membership {
   // REQUIRES: CheckSettings(options.settings).ok().
   Membership(Options options, absl::Time now);
 
-  // ALREADY_EXISTS: the place is held by a living process, which the message names. RESOURCE_EXHAUSTED: no place is free.
-  // UNIMPLEMENTED: no common protocol. The very process that holds the place (same host and process id) may join it again by
-  // rank, when it never saw its answer: it gets a new incarnation and the old one is fenced.
+  // ALREADY_EXISTS: the place is held by a living process, which the message names.
+  // RESOURCE_EXHAUSTED: no place is free. UNIMPLEMENTED: no common protocol. The very process that
+  // holds the place (same host and process id) may join it again by rank, when it never saw its
+  // answer: it gets a new incarnation and the old one is fenced.
   absl::StatusOr<JoinAnswer> Join(const JoinEvent& event, absl::Time now);
 
-  // The epoch. The first declaration makes the layout; the same again is welcome; a differing one is FAILED_PRECONDITION and
-  // names the first difference. RESOURCE_EXHAUSTED: the layout would not fit a message; use larger slices.
-  absl::StatusOr<uint64_t> Declare(const JobKey& job, const MemberId& who, const std::vector<TensorShape>& tensors, absl::Time now);
+  // The epoch. The first declaration makes the layout; the same again is welcome; a differing one
+  // is FAILED_PRECONDITION and names the first difference. RESOURCE_EXHAUSTED: the layout would not
+  // fit a message; use larger slices.
+  absl::StatusOr<uint64_t> Declare(const JobKey& job, const MemberId& who,
+                                   const std::vector<TensorShape>& tensors, absl::Time now);
 
-  // Asks for a layout of an epoch above `newer_than`, until now + wait (at most kMaxWait). Its answer is found in TakeAnswers()
-  // under `wait_id`, chosen by the caller and unique: the layout, or UNAVAILABLE naming whom it waits for when the time is over,
-  // or ABORTED when the same member asks again meanwhile.
-  void GetLayout(uint64_t wait_id, const JobKey& job, const MemberId& who, absl::Duration wait, uint64_t newer_than,
-                 absl::Time now);
+  // Asks for a layout of an epoch above `newer_than`, until now + wait (at most kMaxWait). Its
+  // answer is found in TakeAnswers() under `wait_id`, chosen by the caller and unique: the layout,
+  // or UNAVAILABLE naming whom it waits for when the time is over, or ABORTED when the same member
+  // asks again meanwhile.
+  void GetLayout(uint64_t wait_id, const JobKey& job, const MemberId& who, absl::Duration wait,
+                 uint64_t newer_than, absl::Time now);
   // The caller is gone: no answer will come.
   void CancelWait(uint64_t wait_id);
 
-  absl::StatusOr<HeartbeatAnswer> Heartbeat(const JobKey& job, const MemberId& who, const HeartbeatEvent& event, absl::Time now);
+  absl::StatusOr<HeartbeatAnswer> Heartbeat(const JobKey& job, const MemberId& who,
+                                            const HeartbeatEvent& event, absl::Time now);
 
-  // Leaving twice is leaving once. A server that leaves while workers still need it makes the job fail.
-  absl::Status Leave(const JobKey& job, const MemberId& who, const LeaveEvent& event, absl::Time now);
+  // Leaving twice is leaving once. A server that leaves while workers still need it makes the job
+  // fail.
+  absl::Status Leave(const JobKey& job, const MemberId& who, const LeaveEvent& event,
+                     absl::Time now);
 
-  // The agent of a process says that it has ended. Nothing changes when it had left in order, or never held its place.
-  absl::Status ReportLoss(const JobKey& job, MemberRole role, uint32_t rank, absl::string_view reason, absl::Time now);
+  // The agent of a process says that it has ended. Nothing changes when it had left in order.
+  absl::Status ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
+                          absl::string_view reason, absl::Time now);
 
   absl::Status Stop(const JobKey& job, absl::string_view reason, absl::Time now);
 
@@ -102,6 +119,8 @@ class Membership {
   bool empty() const;
 
   static constexpr absl::Duration kMaxWait = absl::Minutes(1);
+  // A Tick later than this: the coordinator was paused.
+  static constexpr absl::Duration kPatience = absl::Seconds(2);
   static constexpr uint32_t kMaxMembers = 1024;  // of a role
   static constexpr uint32_t kMaxShards = 4096;
 
@@ -119,15 +138,15 @@ class Membership {
 
   absl::Status CheckJob(const JobKey& job, bool id_required) const;
   absl::Status CheckOpen() const;
-  absl::Status CheckPlaceable(const JoinEvent& event) const;
   absl::StatusOr<Member*> FindMember(const JobKey& job, const MemberId& who);
   absl::StatusOr<Member*> ChoosePlace(const JoinEvent& event);
   bool PlaceIsFree(const Member& member) const;
-  absl::Status PlaceTaken(const Member& member) const;
-  void Hear(Member* member, absl::Time now);
+  void ForgivePause(absl::Time now);
   void Lose(Member* member, absl::string_view why);
   void Fail(std::string reason);
-  void EndWait(MemberRole role, uint32_t rank, absl::StatusOr<std::shared_ptr<const Layout>> layout);
+  void Stopped();
+  void EndWait(std::map<Place, Wait>::iterator wait,
+               absl::StatusOr<std::shared_ptr<const Layout>> layout);
   void AnswerWaits();
   bool EveryShardServes() const;
   std::string WaitsFor(MemberRole role, uint64_t newer_than) const;
@@ -143,12 +162,6 @@ class Membership {
   std::string stop_reason_;
   std::vector<Answer> answers_;
 };
-
-// "worker 2 (process 4711 on host a)"; "server 0" before it joined.
-std::string DescribeMember(const MemberStatus& member);
-
-// Says in one sentence how `theirs` differs from `ours`, by tensor; empty when they are the same.
-std::string DescribeDifference(const std::vector<TensorShape>& ours, const std::vector<TensorShape>& theirs);
 
 }  // namespace weir
 

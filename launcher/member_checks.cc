@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/member_checks.h"
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace weir {
+namespace {
+
+constexpr size_t kNamed = 8;  // members that one sentence names
+
+std::string DescribeTensor(const TensorShape& tensor) {
+  return absl::StrCat("'", tensor.name, "' [", absl::StrJoin(tensor.shape, ", "), "]");
+}
+
+}  // namespace
+
+std::string Shortened(absl::string_view text) {
+  return text.size() <= kMaxText ? std::string(text)
+                                 : absl::StrCat(text.substr(0, kMaxText), "...");
+}
+
+// A name or address from outside, fit for a sentence.
+std::string Printable(absl::string_view text) { return absl::CHexEscape(text.substr(0, 255)); }
+
+absl::Status CheckAddress(absl::string_view address) {
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (address.size() > 255 || colon == absl::string_view::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a server's address is host:port, not '", Printable(address), "'"));
+  }
+  const absl::string_view host = address.substr(0, colon);
+  if (host == "0.0.0.0" || host == "[::]" || host == "*") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("nobody can connect to '", Printable(address),
+                     "': advertise an address that the workers can reach"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckValues(const std::vector<NamedValue>& values) {
+  if (values.size() > kMaxValues) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(values.size(), " values reported, at most ", kMaxValues, " are kept"));
+  }
+  for (const NamedValue& value : values) {
+    if (value.name.empty() || value.name.size() > kMaxValueNameBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the name of a value has 1 to ", kMaxValueNameBytes, " bytes, '",
+                       Printable(value.name), "' has ", value.name.size()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string ListMembers(const std::vector<std::string>& names) {
+  if (names.size() <= kNamed) return absl::StrJoin(names, ", ");
+  return absl::StrCat(absl::StrJoin(names.begin(), names.begin() + kNamed, ", "), " and ",
+                      names.size() - kNamed, " more");
+}
+
+std::string DescribeMember(const MemberStatus& member) {
+  std::string text = absl::StrCat(MemberRoleName(member.role), " ", member.rank);
+  if (member.incarnation == 0) return text;
+  return absl::StrCat(text, " (process ", member.process_id, " on host ", member.host, ")");
+}
+
+std::string DescribeDifference(const std::vector<TensorShape>& ours,
+                               const std::vector<TensorShape>& theirs) {
+  for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+    if (ours[i].name != theirs[i].name || ours[i].shape != theirs[i].shape) {
+      return absl::StrCat("tensor ", i + 1, " is ", DescribeTensor(ours[i]), " there and ",
+                          DescribeTensor(theirs[i]), " here");
+    }
+    const InitializerSpec& a = ours[i].initializer;
+    const InitializerSpec& b = theirs[i].initializer;
+    if (!(a == b)) {
+      return absl::StrCat("the initializer of tensor ", i + 1, ", ", DescribeTensor(ours[i]),
+                          ", is of kind ", static_cast<int>(a.kind), " (", a.a, ", ", a.b,
+                          ") there and of kind ", static_cast<int>(b.kind), " (", b.a, ", ", b.b,
+                          ") here");
+    }
+  }
+  if (ours.size() == theirs.size()) return "";
+  const auto& longer = ours.size() > theirs.size() ? ours : theirs;
+  return absl::StrCat("there are ", ours.size(), " tensors there and ", theirs.size(),
+                      " here; the first that only one has is ",
+                      DescribeTensor(longer[std::min(ours.size(), theirs.size())]));
+}
+
+}  // namespace weir

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of Membership that time and loss drive: leases, waits, failure; and what an operator
+// sees.
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "launcher/member_checks.h"
+#include "launcher/membership.h"
+
+namespace weir {
+
+bool Membership::finished() const {
+  if (!failure_.empty()) return false;
+  return std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
+    return entry.first.first != MemberRole::kWorker ||
+           entry.second.status.state == MemberState::kLeft;
+  });
+}
+
+bool Membership::empty() const {
+  return std::none_of(members_.begin(), members_.end(), [](const auto& entry) {
+    return entry.second.status.state == MemberState::kJoined ||
+           entry.second.status.state == MemberState::kServing;
+  });
+}
+
+absl::StatusOr<JobStatus> Membership::GetStatus(const JobKey& job, absl::Time now) const {
+  absl::Status checked = CheckJob(job, /*id_required=*/false);
+  if (!checked.ok()) return checked;
+  JobStatus status;
+  status.job_id = options_.job_id;
+  status.epoch = options_.epoch;
+  status.settings = options_.settings;
+  status.layout_ready = layout_ != nullptr && EveryShardServes();
+  status.finished = finished();
+  status.failure = failure_;
+  status.stopping = stopping_;
+  if (status.layout_ready) status.layout = *LayoutWithAddresses();
+  std::optional<uint64_t> slowest;
+  for (const auto& [place, member] : members_) {
+    status.members.push_back(member.status);
+    status.members.back().silent = now - member.heard;
+    if (place.first != MemberRole::kWorker) continue;
+    status.steps = std::max(status.steps, member.status.steps);
+    if (member.status.state == MemberState::kLeft && !status.finished) continue;
+    slowest = std::min(slowest.value_or(member.status.step), member.status.step);
+  }
+  status.step = slowest.value_or(0);
+  return status;
+}
+
+void Membership::ForgivePause(absl::Time now) {
+  const absl::Time due = NextTick();
+  if (due == absl::InfiniteFuture() || now <= due + kPatience) return;
+  for (auto& [place, member] : members_)
+    member.heard = std::min(now, member.heard + (now - due) + kPatience);
+}
+
+void Membership::Tick(absl::Time now) {
+  ForgivePause(now);
+  for (auto& [place, member] : members_) {
+    const bool living =
+        member.status.state == MemberState::kJoined || member.status.state == MemberState::kServing;
+    if (living && now >= member.heard + options_.lease) {
+      Lose(&member, absl::StrCat("was not heard for ", absl::FormatDuration(options_.lease)));
+    }
+  }
+  for (auto it = waits_.begin(); it != waits_.end();) {
+    auto wait = it++;
+    if (now < wait->second.deadline) continue;
+    EndWait(wait, absl::UnavailableError(WaitsFor(wait->first.first, wait->second.newer_than)));
+  }
+}
+
+absl::Time Membership::NextTick() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [place, member] : members_) {
+    const bool living =
+        member.status.state == MemberState::kJoined || member.status.state == MemberState::kServing;
+    if (living) next = std::min(next, member.heard + options_.lease);
+  }
+  for (const auto& [place, wait] : waits_) next = std::min(next, wait.deadline);
+  return next;
+}
+
+std::vector<Membership::Answer> Membership::TakeAnswers() { return std::exchange(answers_, {}); }
+
+void Membership::Lose(Member* member, absl::string_view why) {
+  const std::string reason = absl::StrCat(DescribeMember(member->status), " ", why);
+  member->status.state = MemberState::kLost;
+  auto wait = waits_.find({member->status.role, member->status.rank});
+  if (wait != waits_.end()) EndWait(wait, absl::FailedPreconditionError(reason));
+  if (stopping_) return;  // nobody needs it any more
+  if (member->status.role == MemberRole::kWorker && options_.replace_lost_workers) return;
+  Fail(reason);
+}
+
+void Membership::Fail(std::string reason) {
+  if (failure_.empty()) failure_ = std::move(reason);
+  Stopped();
+}
+
+// Nobody who waits gets what it waits for any more.
+void Membership::Stopped() {
+  while (!waits_.empty()) EndWait(waits_.begin(), CheckOpen());
+}
+
+std::string Membership::StopReason() const { return failure_.empty() ? stop_reason_ : failure_; }
+
+void Membership::EndWait(std::map<Place, Wait>::iterator wait,
+                         absl::StatusOr<std::shared_ptr<const Layout>> layout) {
+  answers_.push_back({wait->second.id, std::move(layout)});
+  waits_.erase(wait);
+}
+
+void Membership::AnswerWaits() {
+  if (waits_.empty() || layout_ == nullptr) return;
+  const bool serving = EveryShardServes();
+  std::shared_ptr<const Layout> layout;
+  for (auto it = waits_.begin(); it != waits_.end();) {
+    auto wait = it++;
+    if (wait->second.newer_than >= options_.epoch) continue;
+    if (wait->first.first == MemberRole::kWorker && !serving) continue;
+    if (layout == nullptr) layout = LayoutWithAddresses();
+    EndWait(wait, layout);
+  }
+}
+
+bool Membership::EveryShardServes() const {
+  return std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
+    return entry.first.first != MemberRole::kServer ||
+           entry.second.status.state == MemberState::kServing;
+  });
+}
+
+std::string Membership::WaitsFor(MemberRole role, uint64_t newer_than) const {
+  if (layout_ != nullptr && newer_than >= options_.epoch) {
+    return absl::StrCat("the job is in epoch ", options_.epoch,
+                        " and the caller waits for one newer than ", newer_than);
+  }
+  std::vector<std::string> missing;
+  for (const auto& [place, member] : members_) {
+    if (place.first == MemberRole::kServer && role == MemberRole::kServer) continue;
+    if (member.status.state == MemberState::kExpected) {
+      missing.push_back(absl::StrCat(DescribeMember(member.status), " has not joined"));
+    } else if (place.first == MemberRole::kServer && layout_ != nullptr &&
+               member.status.state != MemberState::kServing) {
+      missing.push_back(absl::StrCat(DescribeMember(member.status), " is not ready"));
+    }
+  }
+  std::string text =
+      layout_ == nullptr ? "no worker has declared the model yet" : "waits for the servers";
+  if (!missing.empty()) absl::StrAppend(&text, ": ", ListMembers(missing));
+  return text;
+}
+
+std::shared_ptr<const Layout> Membership::LayoutWithAddresses() const {
+  auto layout = std::make_shared<Layout>(*layout_);
+  const uint32_t each = options_.settings.shards / options_.settings.servers;
+  layout->shard_addresses.clear();
+  for (uint32_t shard = 0; shard < options_.settings.shards; ++shard) {
+    layout->shard_addresses.push_back(
+        members_.at({MemberRole::kServer, shard / each}).status.address);
+  }
+  return layout;
+}
+
+}  // namespace weir
