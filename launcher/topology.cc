@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/topology.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "launcher/topology_schema.h"
+#include "launcher/topology_value.h"
+
+namespace weir {
+
+bool operator==(const Topology& a, const Topology& b) {
+  const std::vector<TopologyKey>& keys = TopologyKeys();
+  return std::all_of(keys.begin(), keys.end(), [&](const TopologyKey& key) {
+    return ValueText(key, a) == ValueText(key, b);
+  });
+}
+
+int64_t GradientShards(const Topology& topology) {
+  return topology.train.gradient_shards.value_or(topology.workers.count);
+}
+
+double ExpectedAdmittedShare(ConsistencyMode mode, int64_t workers,
+                             std::optional<int64_t> max_staleness) {
+  if (mode != ConsistencyMode::kAsp || !max_staleness.has_value()) return 1;
+  return std::min(1.0, (static_cast<double>(*max_staleness) + 1) / static_cast<double>(workers));
+}
+
+std::string PromiseOf(const Topology& topology) {
+  if (topology.consistency.mode == ConsistencyMode::kBsp) {
+    return absl::StrCat(
+        "Same bits: the weights are bit for bit the same for any number of servers, shards and "
+        "workers and for any order of "
+        "arrival, as long as train.gradient_shards stays ",
+        GradientShards(topology),
+        topology.workers.program.empty() ? "."
+                                         : " and workers.program computes the same gradients.");
+  }
+  return "Not the same bits: the weights depend on the order in which pushes arrive. Each push "
+         "still counts exactly once, "
+         "and none that is stale is applied.";
+}
+
+}  // namespace weir
