@@ -20,8 +20,9 @@ namespace weir {
 struct FrameLimits {
   size_t max_frame_bytes = size_t{4} << 20;  // of the whole frame, the law of frames
   size_t max_text_bytes = 4096;              // of each string and of job_id
-  size_t max_entries = size_t{1} << 20;      // of each repeated field, and dimensions of one shape
-};
+  size_t max_tensors = kMaxTensors;          // names, ids or bindings in one frame
+  size_t max_slices = kMaxSlices;            // of one bind_reply
+};  // and kMaxDimensions of one shape
 
 // Exactly the bytes that the generated classes would serialize. An UnknownFrame is an envelope without a kind.
 Payload EncodeFrame(const ClientFrame& frame);
@@ -36,9 +37,9 @@ size_t EncodedFrameSize(const ServerFrame& frame);
 // build does not know makes it an UnknownFrame, whatever else it holds. `want_values` of a push-pull is true. Enumerators
 // beyond 255 become 255, which none of them is.
 //
-// INVALID_ARGUMENT, a sentence: not an encoding of the message (truncated, a bad varint, a wrong wire type, a length beyond the
-// end, text that is not UTF-8), or text or a repeated field over its limit. RESOURCE_EXHAUSTED: larger than max_frame_bytes.
-// The caller closes the session in either case.
+// INVALID_ARGUMENT, a sentence: not an encoding of the message (truncated, a bad varint, an impossible wire type, a length
+// beyond the end, text that is not UTF-8), or text or a repeated field over its limit. RESOURCE_EXHAUSTED: larger than
+// max_frame_bytes. The caller closes the session in either case.
 absl::StatusOr<ClientFrame> DecodeClientFrame(const Payload& wire, const FrameLimits& limits = {});
 absl::StatusOr<ServerFrame> DecodeServerFrame(const Payload& wire, const FrameLimits& limits = {});
 

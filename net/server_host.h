@@ -23,6 +23,7 @@ class ServerHost {
     std::string address = "127.0.0.1:0";  // host:port or [ipv6]:port; port 0 picks a free one
     bool has_token = false;               // the services ask for the job's token
     bool insecure = false;                // `security.mode: none`: serve off loopback without a token
+    int max_message_bytes = 4 << 20;      // either way; kMaxControlMessageBytes for a coordinator
     std::vector<grpc::Service*> services;
   };
 
@@ -39,7 +40,7 @@ class ServerHost {
   // host:port where it listens; the host as given.
   const std::string& address() const;
 
-  // What health checks are told, for the whole server and for each service.
+  // What health checks of the whole server (the empty service name) are told.
   void SetServing(bool serving);
 
   // Stops listening, gives calls in flight `grace` to end, then cancels them, and returns when they have ended. A second call

@@ -33,8 +33,8 @@ class SessionHandler {
   virtual void OnOpen(SessionId id, const std::string& peer) = 0;
   // `wire_bytes` is the size of the encoded frame. The payload borrows gRPC's memory: let go of it soon.
   virtual void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) = 0;
-  // A frame given to Send with `payload_bytes` of payload has been taken by the transport; its payload is no longer borrowed.
-  // Not called for frames that were never sent because the session ended.
+  // A frame given to Send with `payload_bytes` of payload has left the session's queue for the transport (its payload stays
+  // borrowed until the bytes are written). Not called for frames that were dropped because the session ended.
   virtual void OnSent(SessionId id, uint64_t payload_bytes) = 0;
   // The stream has ended, whoever ended it. Frames given to Send since are dropped.
   virtual void OnClosed(SessionId id) = 0;
@@ -96,6 +96,7 @@ class SessionHost {
 
  private:
   class Core;
+  class Stream;
   std::shared_ptr<Core> core_;
 };
 

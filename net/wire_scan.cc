@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/wire_scan.h"
+
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+
+namespace weir {
+namespace {
+
+constexpr int kMaxGroupDepth = 64;
+
+absl::Status Wrong(absl::string_view what, size_t position) {
+  return absl::InvalidArgumentError(absl::StrCat("the frame is damaged: ", what, " at byte ", position));
+}
+
+class Scanner {
+ public:
+  explicit Scanner(absl::string_view bytes) : bytes_(bytes) {}
+
+  bool at_end() const { return position_ == bytes_.size(); }
+
+  // Moves over one field. A length-delimited one leaves its content in `*content`.
+  absl::Status Field(absl::string_view* content) {
+    *content = {};
+    return SkipField(0, content);
+  }
+
+ private:
+  absl::Status Varint(uint64_t* value) {
+    const size_t start = position_;
+    *value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+      if (at_end()) return Wrong("a number is cut short", start);
+      const uint8_t byte = static_cast<uint8_t>(bytes_[position_++]);
+      *value |= uint64_t{byte & 0x7fu} << shift;
+      if (byte < 0x80) return absl::OkStatus();
+    }
+    return Wrong("a number of more than 10 bytes", start);
+  }
+
+  absl::Status Skip(uint64_t count, absl::string_view* content) {
+    const size_t left = bytes_.size() - position_;
+    if (count > left) {
+      return Wrong(absl::StrCat("a field of ", count, " bytes where ", left, " are left"), position_);
+    }
+    *content = bytes_.substr(position_, count);
+    position_ += count;
+    return absl::OkStatus();
+  }
+
+  absl::Status SkipField(int depth, absl::string_view* content) {
+    const size_t start = position_;
+    uint64_t tag = 0;
+    absl::Status status = Varint(&tag);
+    if (!status.ok()) return status;
+    if (tag >> 32 != 0 || tag >> 3 == 0) return Wrong("an impossible field number", start);
+    uint64_t value = 0;
+    absl::string_view unused;
+    switch (tag & 7) {
+      case 0: return Varint(&value);
+      case 1: return Skip(8, &unused);
+      case 2:
+        status = Varint(&value);
+        return status.ok() ? Skip(value, content) : status;
+      case 3: return SkipGroup(depth, tag >> 3);
+      case 5: return Skip(4, &unused);
+      default: return Wrong(absl::StrCat("wire type ", tag & 7), start);
+    }
+  }
+
+  // Groups are of an old protobuf; the parser skips them as unknown.
+  absl::Status SkipGroup(int depth, uint64_t number) {
+    if (depth == kMaxGroupDepth) return Wrong("groups nested too deep", position_);
+    while (true) {
+      const size_t start = position_;
+      uint64_t tag = 0;
+      const absl::Status status = Varint(&tag);
+      if (!status.ok()) return status;
+      if (tag == (number << 3 | 4)) return absl::OkStatus();
+      position_ = start;
+      absl::string_view unused;
+      const absl::Status inner = SkipField(depth + 1, &unused);
+      if (!inner.ok()) return inner;
+    }
+  }
+
+  const absl::string_view bytes_;
+  size_t position_ = 0;
+};
+
+}  // namespace
+
+absl::Status ScanWire(absl::string_view message, size_t max_fields) {
+  size_t fields = 0;
+  Scanner outer(message);
+  absl::string_view content;
+  while (!outer.at_end()) {
+    const absl::Status status = outer.Field(&content);
+    if (!status.ok()) return status;
+    ++fields;
+    Scanner inner(content);
+    absl::string_view unused;
+    // Whether a submessage is well formed is for the parser to say.
+    while (fields <= max_fields && !inner.at_end() && inner.Field(&unused).ok()) ++fields;
+    if (fields > max_fields) {
+      return absl::InvalidArgumentError(absl::StrCat("a frame of more than ", max_fields, " fields"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir
