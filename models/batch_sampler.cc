@@ -33,7 +33,8 @@ BatchSampler::BatchSampler(uint64_t seed, int64_t rows, int64_t batch)
 
 void BatchSampler::Permute(uint64_t epoch) {
   epoch_ = epoch;
-  // From the identity each time, so that the order does not depend on the epochs asked for before. Fisher and Yates.
+  // From the identity each time, so that the order does not depend on the epochs asked for before.
+  // Fisher and Yates.
   std::iota(order_.begin(), order_.end(), 0u);
   SeededRandom random(seed_, epoch);
   for (size_t i = order_.size() - 1; i > 0; --i) {

@@ -15,14 +15,16 @@ struct RowRange {
   int64_t count = 0;
 };
 
-// Says which rows a part of a step's global batch holds: a pure function of (seed, step, part, parts).
+// Says which rows a part of a step's global batch holds: a pure function of (seed, step, part,
+// parts).
 //
-// Each epoch is a permutation of the rows drawn from (seed, epoch); step k of the epoch takes the rows
-// [k * batch, (k + 1) * batch) of it, and what is left at the epoch's end is not used in it. A step's batch is cut into
-// contiguous parts whose sizes differ by at most one, larger ones first; with more parts than rows the last are empty.
+// Each epoch is a permutation of the rows drawn from (seed, epoch); step k of the epoch takes the
+// rows [k * batch, (k + 1) * batch) of it, and what is left at the epoch's end is not used in it. A
+// step's batch is cut into contiguous parts whose sizes differ by at most one, larger ones first;
+// with more parts than rows the last are empty.
 //
-// Owns the permutation of one epoch at a time (4 bytes a row) and makes it anew, in place, when asked for another.
-// One thread at a time.
+// Owns the permutation of one epoch at a time (4 bytes a row) and makes it anew, in place, when
+// asked for another. One thread at a time.
 class BatchSampler {
  public:
   // INVALID_ARGUMENT: batch < 1, or larger than the set. REQUIRES: 0 <= rows < 2^32.
@@ -41,7 +43,7 @@ class BatchSampler {
   uint64_t seed_;
   uint64_t batch_;
   uint64_t steps_per_epoch_;
-  uint64_t epoch_ = 0;             // whose permutation is in order_
+  uint64_t epoch_ = 0;  // whose permutation is in order_
   std::vector<uint32_t> order_;
 };
 

@@ -37,8 +37,8 @@ Result<std::unique_ptr<Classifier>> Classifier::Create(TrainTest data,
   if (!mlp.ok()) return mlp.status();
   Result<BatchSampler> sampler = BatchSampler::Create(seed, data.train.rows, batch);
   if (!sampler.ok()) return sampler.status();
-  return std::unique_ptr<Classifier>(new Classifier(std::move(data), std::move(mlp).value(),
-                                                    std::move(sampler).value()));
+  return std::unique_ptr<Classifier>(
+      new Classifier(std::move(data), std::move(mlp).value(), std::move(sampler).value()));
 }
 
 Classifier::Classifier(TrainTest data, Mlp mlp, BatchSampler sampler)

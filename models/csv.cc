@@ -11,7 +11,8 @@
 namespace weir {
 namespace {
 
-// Reads the quoted cell at the start of `*rest` and the comma or end after it. False when it is malformed.
+// Reads the quoted cell at the start of `*rest` and the comma or end after it. False when it is
+// malformed.
 bool TakeQuoted(std::string_view* rest, std::string* cell) {
   rest->remove_prefix(1);
   for (;;) {
@@ -73,8 +74,7 @@ bool IsHeader(const std::vector<std::string>& cells, int64_t label) {
 }
 
 // Appends one row of data. The message of a failure does not name the place.
-Status AddRow(const std::vector<std::string>& cells, int64_t label, int64_t line,
-              RawTable* table) {
+Status AddRow(const std::vector<std::string>& cells, int64_t label, int64_t line, RawTable* table) {
   const auto invalid = [](std::string message) {
     return Status(StatusCode::kInvalidArgument, std::move(message));
   };
@@ -111,8 +111,9 @@ Result<RawTable> ReadCsv(std::string_view text, const std::string& file,
     if (label < 0) {
       label = FindLabel(label_column, cells);
       if (label < 0) {
-        return ErrorAt(file, lines.number(), "no column " + Quoted(label_column) + " among " +
-                                                 std::to_string(cells.size()));
+        return ErrorAt(
+            file, lines.number(),
+            "no column " + Quoted(label_column) + " among " + std::to_string(cells.size()));
       }
       if (cells.size() < 2) {
         return ErrorAt(file, lines.number(), "one column only: no features beside the label");

@@ -130,7 +130,8 @@ Dataset Select(const Dataset& set, const uint32_t* rows, int64_t count) {
   return selected;
 }
 
-// Moves test_fraction of the training rows, at least one, to the test set. Rows keep their order in both.
+// Moves test_fraction of the training rows, at least one, to the test set. Rows keep their order in
+// both.
 Status Split(double fraction, uint64_t seed, TrainTest* sets) {
   constexpr uint64_t kSplitStream = 0x73706c6974;  // "split"
   const int64_t rows = sets->train.rows;

@@ -31,10 +31,10 @@ struct TrainTest {
 
 // The most that a data set may hold. A larger one is refused before memory is taken for it.
 struct DatasetLimits {
-  size_t file_bytes = size_t{1} << 30;   // of one file, after unpacking gzip
-  int64_t rows = 10'000'000;             // of one set
-  int64_t columns = 65'536;              // features
-  int64_t values = int64_t{1} << 28;     // rows * columns of one set: 1 GiB of memory
+  size_t file_bytes = size_t{1} << 30;  // of one file, after unpacking gzip
+  int64_t rows = 10'000'000;            // of one set
+  int64_t columns = 65'536;             // features
+  int64_t values = int64_t{1} << 28;    // rows * columns of one set: 1 GiB of memory
   int64_t classes = 65'536;
 };
 
@@ -53,10 +53,12 @@ struct DatasetOptions {
   std::string test_images;
   std::string test_labels;
 
-  // Share of the rows set aside as the test set, in [0, 1), drawn by `seed`; ignored where a test file is given.
+  // Share of the rows set aside as the test set, in [0, 1), drawn by `seed`; ignored where a test
+  // file is given.
   double test_fraction = 0;
 
-  // csv: the column that holds the label: a name of the header, an index from 0, or "last" (also "").
+  // csv: the column that holds the label: a name of the header, an index from 0, or "last" (also
+  // "").
   std::string label_column;
 
   // What every feature is multiplied by; default 1 / the largest magnitude in the training set.
@@ -73,12 +75,15 @@ struct DatasetOptions {
 
 // Reads, splits and scales a data set: a pure function of the files and the options.
 //
-// Labels: where all training labels are whole numbers from 0, the class is the number; otherwise classes are the
-// distinct labels in the order of their bytes.
+// Labels: where all training labels are whole numbers from 0, the class is the number; otherwise
+// classes are the distinct labels in the order of their bytes.
 //
-// INVALID_ARGUMENT: an option out of its range; a malformed file (the message begins FILE:LINE), an empty one, one that
-//   leaves no row to train on; a feature that is no finite number; a test label that is no training class.
-// NOT_FOUND: no such file. DATA_LOSS: damaged gzip, truncated IDX. RESOURCE_EXHAUSTED: a limit, named.
+// INVALID_ARGUMENT: an option out of its range; a malformed file (the message begins FILE:LINE), an
+// empty one, one that
+//   leaves no row to train on; a feature that is no finite number; a test label that is no training
+//   class.
+// NOT_FOUND: no such file. DATA_LOSS: damaged gzip, truncated IDX. RESOURCE_EXHAUSTED: a limit,
+// named.
 Result<TrainTest> LoadDataset(const DatasetOptions& options);
 
 }  // namespace weir

@@ -8,12 +8,13 @@
 
 namespace weir {
 
-// exp, log, tanh and the logistic function of floats in plain arithmetic: additions, multiplications, divisions and moves
-// of bits, no call of libm, no branch. So a compiler may vectorise them, and (built with -ffp-contract=off) they give the
-// same bits on every host. The C library's own choose their code, and thereby their bits, by the CPU they find.
+// exp, log, tanh and the logistic function of floats in plain arithmetic: additions,
+// multiplications, divisions and moves of bits, no call of libm, no branch. So a compiler may
+// vectorise them, and (built with -ffp-contract=off) they give the same bits on every host. The C
+// library's own choose their code, and thereby their bits, by the CPU they find.
 //
-// Polynomials: Cephes (Moshier 1992), expf.c, logf.c, tanhf.c. The largest error seen over the tests' sweep is stated at
-// each function, in units of the last place (ulp) of the exact result.
+// Polynomials: Cephes (Moshier 1992), expf.c, logf.c, tanhf.c. The largest error seen over the
+// tests' sweep is stated at each function, in units of the last place (ulp) of the exact result.
 
 inline uint32_t FloatBits(float value) {
   uint32_t bits;
@@ -28,9 +29,7 @@ inline float FloatOfBits(uint32_t bits) {
 }
 
 // 2^n for -126 <= n <= 127.
-inline float PowerOfTwo(int32_t n) {
-  return FloatOfBits((static_cast<uint32_t>(n) + 127u) << 23);
-}
+inline float PowerOfTwo(int32_t n) { return FloatOfBits((static_cast<uint32_t>(n) + 127u) << 23); }
 
 // e^x within 2 ulp; overflows to infinity, underflows through the subnormals to 0; NaN gives NaN.
 inline float Exp(float x) {
@@ -54,15 +53,16 @@ inline float Exp(float x) {
   return (y * PowerOfTwo(half)) * PowerOfTwo(n - half);
 }
 
-// ln x within 2 ulp for positive finite x; ln 0 is -infinity; a negative x or NaN gives NaN; infinity gives infinity.
+// ln x within 2 ulp for positive finite x; ln 0 is -infinity; a negative x or NaN gives NaN;
+// infinity gives infinity.
 inline float Log(float x) {
   constexpr float kSmallest = std::numeric_limits<float>::min();
   const bool subnormal = x < kSmallest;
   const float scaled = subnormal ? x * 16777216.0f : x;
   // scaled = m * 2^e with m in [sqrt(1/2), sqrt(2)).
   const uint32_t bits = FloatBits(scaled) + (0x3f800000u - 0x3f3504f3u);
-  const float e = static_cast<float>(static_cast<int32_t>(bits >> 23) - 127) -
-                  (subnormal ? 24.0f : 0.0f);
+  const float e =
+      static_cast<float>(static_cast<int32_t>(bits >> 23) - 127) - (subnormal ? 24.0f : 0.0f);
   const float m = FloatOfBits((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
   const float z = m * m;
   float p = 7.0376836292e-2f;

@@ -14,8 +14,9 @@ namespace weir {
 //   labels: 0x00000801, count, then count bytes
 // One row an image, its bytes in order as features.
 //
-// INVALID_ARGUMENT: another magic number, counts that differ, bytes after the end, no images. DATA_LOSS: a file that is
-// shorter than its header says. RESOURCE_EXHAUSTED: a header beyond `limits`.
+// INVALID_ARGUMENT: another magic number, counts that differ, bytes after the end, no images.
+// DATA_LOSS: a file that is shorter than its header says. RESOURCE_EXHAUSTED: a header beyond
+// `limits`.
 Result<RawTable> ReadIdx(std::string_view images, const std::string& images_file,
                          std::string_view labels, const std::string& labels_file,
                          const DatasetLimits& limits);

@@ -10,8 +10,8 @@
 
 namespace weir {
 
-// One file of the LIBSVM text format, still sparse: whether indices count from 0 or 1, and how many features there are,
-// is known only when the test file was read too.
+// One file of the LIBSVM text format, still sparse: whether indices count from 0 or 1, and how many
+// features there are, is known only when the test file was read too.
 struct LibsvmRows {
   std::string file;
   RawLabels labels;
@@ -22,11 +22,11 @@ struct LibsvmRows {
   bool has_zero = false;  // some index is 0, so they count from 0
 };
 
-// Reads lines `LABEL INDEX:VALUE ...`: indices grow along a line, features left out are 0. Everything from # on is a
-// comment; `qid:N` after the label is ignored; blank lines are skipped.
+// Reads lines `LABEL INDEX:VALUE ...`: indices grow along a line, features left out are 0.
+// Everything from # on is a comment; `qid:N` after the label is ignored; blank lines are skipped.
 //
-// Errors begin with FILE:LINE: INVALID_ARGUMENT (no pair, an index or value that is no number, indices that do not grow,
-// no rows), RESOURCE_EXHAUSTED (`limits`).
+// Errors begin with FILE:LINE: INVALID_ARGUMENT (no pair, an index or value that is no number,
+// indices that do not grow, no rows), RESOURCE_EXHAUSTED (`limits`).
 Result<LibsvmRows> ReadLibsvm(std::string_view text, const std::string& file,
                               const DatasetLimits& limits);
 

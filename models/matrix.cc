@@ -9,9 +9,9 @@ namespace {
 
 using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// Eigen packs tiles of rows × depth and depth × columns: 120 × 256 floats are 120 KiB, below its limit for the stack.
-// 120 is a multiple of the rows and of the columns of Eigen's inner kernel; 256 is below the depth at which Eigen would
-// split the sum itself on a cache of 32 KiB.
+// Eigen packs tiles of rows × depth and depth × columns: 120 × 256 floats are 120 KiB, below its
+// limit for the stack. 120 is a multiple of the rows and of the columns of Eigen's inner kernel;
+// 256 is below the depth at which Eigen would split the sum itself on a cache of 32 KiB.
 constexpr int64_t kTileSide = 120;
 constexpr int64_t kTileDepth = 256;
 static_assert(kTileSide * kTileDepth * sizeof(float) <= EIGEN_STACK_ALLOCATION_LIMIT);

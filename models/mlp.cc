@@ -61,8 +61,7 @@ std::vector<TensorSpec> Mlp::Tensors() const {
     const std::string prefix = "dense" + std::to_string(layer);
     const bool before_relu = layer + 1 < Layers() && activation_ == Activation::kRelu;
     Initializer weights;
-    weights.kind =
-        before_relu ? Initializer::Kind::kHeNormal : Initializer::Kind::kXavierUniform;
+    weights.kind = before_relu ? Initializer::Kind::kHeNormal : Initializer::Kind::kXavierUniform;
     tensors.push_back({prefix + "/weights", {widths_[layer], widths_[layer + 1]}, weights});
     tensors.push_back({prefix + "/bias", {widths_[layer + 1]}, Initializer()});
   }
@@ -81,10 +80,14 @@ Status Mlp::CheckViews(const std::vector<View>& views, const char* what) const {
     const size_t layer = i / 2;
     const int64_t count = i % 2 == 0 ? widths_[layer] * widths_[layer + 1] : widths_[layer + 1];
     const char* wrong = nullptr;
-    if (view.data == nullptr) wrong = "has no memory";
-    else if (view.device != Device::kCpu) wrong = "is not on the CPU";
-    else if (view.type != ElementType::kFloat32) wrong = "is not float32";
-    else if (view.count != count) wrong = "has the wrong number of elements";
+    if (view.data == nullptr)
+      wrong = "has no memory";
+    else if (view.device != Device::kCpu)
+      wrong = "is not on the CPU";
+    else if (view.type != ElementType::kFloat32)
+      wrong = "is not float32";
+    else if (view.count != count)
+      wrong = "has the wrong number of elements";
     else if (reinterpret_cast<uintptr_t>(view.data) % kMatrixAlignment != 0)
       wrong = "is not aligned to 64 bytes";
     if (wrong != nullptr) {

@@ -14,37 +14,40 @@ namespace weir {
 // The shape of a network.
 struct MlpOptions {
   int64_t features = 0;
-  std::vector<int64_t> hidden;  // widths of the hidden layers, first to last; empty: softmax regression
+  std::vector<int64_t>
+      hidden;  // widths of the hidden layers, first to last; empty: softmax regression
   int64_t classes = 0;
   Activation activation = Activation::kRelu;  // after each hidden layer
 };
 
-// A multilayer perceptron that classifies: dense layers, an activation after each but the last, softmax with
-// cross-entropy at the end. Without hidden layers it is softmax regression.
+// A multilayer perceptron that classifies: dense layers, an activation after each but the last,
+// softmax with cross-entropy at the end. Without hidden layers it is softmax regression.
 //
-// Tensors, first layer first: "dense0/weights" [inputs, outputs], "dense0/bias" [outputs], "dense1/weights", ... Weights
-// start He normal before a ReLU and Xavier elsewhere, biases at 0. The weights themselves are the caller's.
+// Tensors, first layer first: "dense0/weights" [inputs, outputs], "dense0/bias" [outputs],
+// "dense1/weights", ... Weights start He normal before a ReLU and Xavier elsewhere, biases at 0.
+// The weights themselves are the caller's.
 //
-// Owns the buffers of activations; they grow to the largest batch seen, then nothing is allocated. One thread at a time.
+// Owns the buffers of activations; they grow to the largest batch seen, then nothing is allocated.
+// One thread at a time.
 class Mlp {
  public:
   static constexpr int64_t kMaxHiddenLayers = 64;
-  static constexpr int64_t kMaxWidth = 65536;          // of a hidden layer
+  static constexpr int64_t kMaxWidth = 65536;         // of a hidden layer
   static constexpr int64_t kMaxParameters = 1 << 30;  // elements of all tensors
 
-  // INVALID_ARGUMENT: fewer than 1 feature or 2 classes, a hidden width outside [1, kMaxWidth], more than
-  // kMaxHiddenLayers of them, or more than kMaxParameters parameters.
+  // INVALID_ARGUMENT: fewer than 1 feature or 2 classes, a hidden width outside [1, kMaxWidth],
+  // more than kMaxHiddenLayers of them, or more than kMaxParameters parameters.
   static Result<Mlp> Create(const MlpOptions& options);
 
   std::vector<TensorSpec> Tensors() const;
 
-  // OK when the views fit Tensors(): their number, element counts, float32 on the CPU, aligned to kMatrixAlignment.
-  // INVALID_ARGUMENT otherwise, naming the first tensor that does not.
+  // OK when the views fit Tensors(): their number, element counts, float32 on the CPU, aligned to
+  // kMatrixAlignment. INVALID_ARGUMENT otherwise, naming the first tensor that does not.
   Status Check(const std::vector<TensorView>& weights) const;
   Status Check(const std::vector<MutableTensorView>& gradients) const;
 
-  // Overwrites `gradients` with the gradient of the loss summed over the rows of `x` [rows, features].
-  // REQUIRES: Check() is ok for both; labels in [0, classes).
+  // Overwrites `gradients` with the gradient of the loss summed over the rows of `x` [rows,
+  // features]. REQUIRES: Check() is ok for both; labels in [0, classes).
   BatchScore Gradient(ConstMatrix x, const int32_t* labels, const std::vector<TensorView>& weights,
                       const std::vector<MutableTensorView>& gradients);
 

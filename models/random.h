@@ -6,7 +6,8 @@
 
 namespace weir {
 
-// A bijection of 64-bit numbers whose output looks random: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+// A bijection of 64-bit numbers whose output looks random: the finaliser of SplitMix64 (Steele,
+// Lea, Flood 2014).
 inline uint64_t MixBits(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -14,7 +15,8 @@ inline uint64_t MixBits(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// SplitMix64: random numbers that are a function of (seed, stream) alone, on any host. Not for secrets.
+// SplitMix64: random numbers that are a function of (seed, stream) alone, on any host. Not for
+// secrets.
 class SeededRandom {
  public:
   SeededRandom(uint64_t seed, uint64_t stream) : state_(MixBits(MixBits(seed) ^ stream)) {}
@@ -37,7 +39,8 @@ class SeededRandom {
   // Uniform in [0, 1), a multiple of 2^-24.
   float Uniform() { return static_cast<float>(Next() >> 40) * (1.0f / 16777216.0f); }
 
-  // Nearly normal with mean 0 and deviation 1: the sum of 12 uniforms less 6. Plain arithmetic, so the same everywhere.
+  // Nearly normal with mean 0 and deviation 1: the sum of 12 uniforms less 6. Plain arithmetic, so
+  // the same everywhere.
   float Normal() {
     float sum = -6.0f;
     for (int i = 0; i < 12; ++i) sum += Uniform();

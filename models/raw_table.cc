@@ -16,8 +16,8 @@ constexpr double kLargestNumber = 1e9;
 // The value of a class number in its one spelling, or -1.
 int64_t ClassNumber(const std::string& name) {
   const std::optional<double> number = ParseNumber(name);
-  const bool is_class = number && *number >= 0 && *number <= kLargestNumber &&
-                        *number == std::floor(*number);
+  const bool is_class =
+      number && *number >= 0 && *number <= kLargestNumber && *number == std::floor(*number);
   return is_class ? static_cast<int64_t>(*number) : -1;
 }
 
@@ -42,8 +42,7 @@ Status RawLabels::Add(std::string_view text, int64_t line) {
   return Status();
 }
 
-Result<ClassMap> ClassMap::Create(const RawLabels& labels, const std::string& file,
-                                  int64_t limit) {
+Result<ClassMap> ClassMap::Create(const RawLabels& labels, const std::string& file, int64_t limit) {
   if (labels.names().size() < 2) {
     return Status(StatusCode::kInvalidArgument,
                   file + ": a classifier needs two different labels or more; every row here has " +

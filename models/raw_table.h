@@ -13,12 +13,12 @@
 
 namespace weir {
 
-// The labels of one file as they are written there. Whole numbers are brought to one spelling ("1", "+1" and "1.0" are
-// the same label).
+// The labels of one file as they are written there. Whole numbers are brought to one spelling ("1",
+// "+1" and "1.0" are the same label).
 class RawLabels {
  public:
-  // Adds the label of the next row, found at `line`. Not OK when it is empty, or a number that is not finite; the
-  // message does not name the place.
+  // Adds the label of the next row, found at `line`. Not OK when it is empty, or a number that is
+  // not finite; the message does not name the place.
   Status Add(std::string_view text, int64_t line);
 
   int64_t rows() const { return static_cast<int64_t>(ids_.size()); }
@@ -47,8 +47,8 @@ struct RawTable {
 // Turns labels into classes; see LoadDataset for the rule.
 class ClassMap {
  public:
-  // The classes of a training set. INVALID_ARGUMENT: fewer than two distinct labels. RESOURCE_EXHAUSTED: more than
-  // `limit` classes.
+  // The classes of a training set. INVALID_ARGUMENT: fewer than two distinct labels.
+  // RESOURCE_EXHAUSTED: more than `limit` classes.
   static Result<ClassMap> Create(const RawLabels& labels, const std::string& file, int64_t limit);
 
   // The class of each row. INVALID_ARGUMENT: a label that is none of the classes, with its line.

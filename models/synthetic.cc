@@ -17,7 +17,8 @@ Result<RawTable> DrawSynthetic(int64_t rows, int64_t features, int64_t classes, 
   table.file = "synthetic data";
   if (features < 1 || classes < 2 || rows < classes) {
     return Status(StatusCode::kInvalidArgument,
-                  table.file + ": needs 1 feature, 2 classes and a row for each class, or more; got " +
+                  table.file +
+                      ": needs 1 feature, 2 classes and a row for each class, or more; got " +
                       std::to_string(features) + " features, " + std::to_string(classes) +
                       " classes, " + std::to_string(rows) + " rows");
   }

@@ -9,7 +9,8 @@
 
 namespace weir {
 
-// Walks over the lines of a text that outlives it. Lines end with \n or \r\n; a byte order mark at the start is skipped.
+// Walks over the lines of a text that outlives it. Lines end with \n or \r\n; a byte order mark at
+// the start is skipped.
 class Lines {
  public:
   explicit Lines(std::string_view text);
@@ -29,8 +30,9 @@ class Lines {
 // `text` without spaces, tabs and \r around it.
 std::string_view Trimmed(std::string_view text);
 
-// The number that the whole of `text` spells in decimal, by the C locale's rules, a leading + allowed; infinite or NaN
-// where it says so or is out of a double's range. Nothing when it is no number.
+// The number that the whole of `text` spells in decimal, by the C locale's rules, a leading +
+// allowed; infinite or NaN where it says so or is out of a double's range. Nothing when it is no
+// number.
 std::optional<double> ParseNumber(std::string_view text);
 
 // `text` in quotes for a message: at most 40 bytes of it, unprintable ones as '?'.

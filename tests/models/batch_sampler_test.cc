@@ -2,6 +2,7 @@
 #include "models/batch_sampler.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -67,7 +68,8 @@ TEST(BatchSamplerTest, PartsInOrderMakeTheBatchAndDifferByAtMostOneRow) {
 }
 
 TEST(BatchSamplerTest, EveryOrderIsAboutAsLikely) {
-  // 3 rows have 6 orders; over 6,000 epochs each comes 1,000 times, give or take 5 deviations of 29.
+  // 3 rows have 6 orders; over 6,000 epochs each comes 1,000 times, give or take 5 deviations
+  // of 29.
   BatchSampler sampler = Sampler(9, 3, 3);
   std::vector<int> counts(27);
   for (uint64_t epoch = 0; epoch < 6000; ++epoch) {

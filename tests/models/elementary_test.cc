@@ -87,7 +87,8 @@ TEST(ElementaryTest, SigmoidIsWithinThreeUlpsAndDoesNotOverflow) {
   EXPECT_TRUE(std::isnan(Sigmoid(kNan)));
 }
 
-// The values that a build must give on every host and with every compiler; recorded from g++ 12 at -O2.
+// The values that a build must give on every host and with every compiler; recorded from g++ 12 at
+// -O2.
 TEST(ElementaryTest, BitsAreThoseOfEveryOtherBuild) {
   uint64_t hash = 0;
   for (uint32_t i = 0; i < 200'000; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each layer is written here a second time, in double precision and as plainly as can be. The layer's forward is compared
-// with that; its backward with central differences of it.
+// Each layer is written here a second time, in double precision and as plainly as can be. The
+// layer's forward is compared with that; its backward with central differences of it.
 #include "models/layer.h"
 
 #include <cmath>
@@ -87,16 +87,17 @@ TEST(DenseTest, ForwardAndBackwardMatchTheReferenceAndItsFiniteDifferences) {
   DenseForward(fx.matrix, fw.matrix, fb.matrix.data, fy.matrix);
   ExpectNear(fy.matrix.data, Dense(x, w, b), "y");
 
-  // The loss is dy · y, whose derivative by y is dy. Outputs hold other values before, and must be overwritten.
+  // The loss is dy · y, whose derivative by y is dy. Outputs hold other values before, and must be
+  // overwritten.
   Floats fdw(w, kInputs, kOutputs), fdb(b, 1, kOutputs), fdx(x, kRows, kInputs);
   DenseBackwardParameters(fx.matrix, fdy.matrix, fdw.matrix, fdb.matrix.data);
   DenseBackwardInput(fdy.matrix, fw.matrix, fdx.matrix);
-  ExpectNear(fdw.matrix.data, Differences(w, [&](const Doubles& v) { return Dot(dy, Dense(x, v, b)); }),
-             "dw");
-  ExpectNear(fdb.matrix.data, Differences(b, [&](const Doubles& v) { return Dot(dy, Dense(x, w, v)); }),
-             "db");
-  ExpectNear(fdx.matrix.data, Differences(x, [&](const Doubles& v) { return Dot(dy, Dense(v, w, b)); }),
-             "dx");
+  ExpectNear(fdw.matrix.data,
+             Differences(w, [&](const Doubles& v) { return Dot(dy, Dense(x, v, b)); }), "dw");
+  ExpectNear(fdb.matrix.data,
+             Differences(b, [&](const Doubles& v) { return Dot(dy, Dense(x, w, v)); }), "db");
+  ExpectNear(fdx.matrix.data,
+             Differences(x, [&](const Doubles& v) { return Dot(dy, Dense(v, w, b)); }), "dx");
 }
 
 struct ActivationCase {
@@ -120,18 +121,19 @@ TEST_P(ActivationTest, ForwardAndBackwardMatchTheReferenceAndItsFiniteDifference
   ActivationForward(GetParam().activation, y.matrix);
   ExpectNear(y.matrix.data, reference(x), "y");
   ActivationBackward(GetParam().activation, y.matrix, dx.matrix);
-  ExpectNear(dx.matrix.data, Differences(x, [&](const Doubles& v) { return Dot(dy, reference(v)); }),
-             "dx");
+  ExpectNear(dx.matrix.data,
+             Differences(x, [&](const Doubles& v) { return Dot(dy, reference(v)); }), "dx");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ActivationTest,
-    testing::Values(
-        ActivationCase{"Relu", Activation::kRelu, [](double x) { return x > 0 ? x : 0; }},
-        ActivationCase{"Tanh", Activation::kTanh, [](double x) { return std::tanh(x); }},
-        ActivationCase{"Sigmoid", Activation::kSigmoid,
-                       [](double x) { return 1 / (1 + std::exp(-x)); }}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
+                         testing::Values(ActivationCase{"Relu", Activation::kRelu,
+                                                        [](double x) { return x > 0 ? x : 0; }},
+                                         ActivationCase{"Tanh", Activation::kTanh,
+                                                        [](double x) { return std::tanh(x); }},
+                                         ActivationCase{
+                                             "Sigmoid", Activation::kSigmoid,
+                                             [](double x) { return 1 / (1 + std::exp(-x)); }}),
+                         [](const auto& info) { return info.param.name; });
 
 const std::vector<int32_t> kLabels = {0, 3, 1, 1, 2};
 

@@ -88,7 +88,8 @@ uint64_t HashOfProducts() {
   return hash;
 }
 
-// The bits that a build must give on every host and with every compiler; recorded from g++ 12 at -O2.
+// The bits that a build must give on every host and with every compiler; recorded from g++ 12 at
+// -O2.
 TEST(MatrixTest, BitsAreThoseOfEveryOtherBuildWhateverTheCachesOfTheHost) {
   constexpr uint64_t kHash = 7030014357382948500u;
   FixEigenArithmetic();

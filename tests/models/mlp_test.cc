@@ -74,8 +74,7 @@ TEST_P(GradientTest, IsTheSumOverTheExamplesAsFiniteDifferencesOfAReferenceGiveI
     exact.emplace_back(weights.data(t), weights.data(t) + weights.views[t].count);
   }
 
-  const BatchScore score =
-      mlp.Gradient(x, labels.data(), weights.views, gradients.mutable_views);
+  const BatchScore score = mlp.Gradient(x, labels.data(), weights.views, gradients.mutable_views);
   EXPECT_NEAR(score.loss_sum, ReferenceLoss(GetParam(), exact, x, labels), 1e-4);
   EXPECT_EQ(mlp.Evaluate(x, labels.data(), weights.views).loss_sum, score.loss_sum);
   for (size_t t = 0; t < specs.size(); ++t) {

@@ -12,7 +12,8 @@
 
 namespace weir {
 
-// Aligned memory for the tensors of a model, with views of both kinds: what the training loop would own.
+// Aligned memory for the tensors of a model, with views of both kinds: what the training loop would
+// own.
 class TensorsInMemory {
  public:
   explicit TensorsInMemory(const std::vector<TensorSpec>& specs) : memory_(specs.size()) {
@@ -31,7 +32,8 @@ class TensorsInMemory {
     }
   }
 
-  // Fills each tensor as its initializer says, from `seed` (not with the servers' bits, but their distribution).
+  // Fills each tensor as its initializer says, from `seed` (not with the servers' bits, but their
+  // distribution).
   void Initialize(const std::vector<TensorSpec>& specs, uint64_t seed) {
     for (size_t i = 0; i < specs.size(); ++i) {
       if (specs[i].initializer.kind == Initializer::Kind::kZeros) continue;
@@ -40,9 +42,9 @@ class TensorsInMemory {
       const double fan_out = static_cast<double>(specs[i].shape[1]);
       SeededRandom random(seed, i);
       for (int64_t j = 0; j < views[i].count; ++j) {
-        data(i)[j] = he ? static_cast<float>(std::sqrt(2 / fan_in)) * random.Normal()
-                        : static_cast<float>(std::sqrt(6 / (fan_in + fan_out))) *
-                              (2 * random.Uniform() - 1);
+        data(i)[j] =
+            he ? static_cast<float>(std::sqrt(2 / fan_in)) * random.Normal()
+               : static_cast<float>(std::sqrt(6 / (fan_in + fan_out))) * (2 * random.Uniform() - 1);
       }
     }
   }
