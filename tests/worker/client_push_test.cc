@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pushes: sequences, outcomes, what is sent again and what is not.
+#include "tests/worker/client_harness.h"
+
+namespace weir {
+namespace {
+
+class ClientPushTest : public ClientHarness {
+ protected:
+  void UseAsp() {
+    options_.bsp = false;
+    hello_.mode = 2;
+  }
+  uint64_t PushPullB(PushOptions options = {}) {
+    return Push({{1, GradientB(), 0, 0, {}, ViewB()}}, options, /*want_values=*/true);
+  }
+};
+
+TEST_F(ClientPushTest, SlicesOfOneGradientShareASequenceAndCarryTheirRange) {
+  Start();
+  PushOptions options;
+  options.step = 5;
+  options.first_part = 2;
+  options.parts = 2;
+  options.examples = 32;
+  options.batch = 17;
+  options.learning_rate = 0.5;
+  const uint64_t call = Push({{0, GradientA()}}, options);
+  uint64_t id0 = 0, id1 = 0;
+  const PushFrame first = NextAs<PushFrame>(0, &id0);
+  const PushFrame second = NextAs<PushFrame>(1, &id1);
+  EXPECT_EQ(first.sequence, 1u);
+  EXPECT_EQ(second.sequence, 1u);
+  EXPECT_EQ(FloatsOf(first.gradient), (std::vector<float>{0, 1, 2, 3}));
+  EXPECT_EQ(FloatsOf(second.gradient), (std::vector<float>{4, 5, 6, 7}));
+  EXPECT_EQ(second.offset, 4u);
+  EXPECT_EQ(second.count, 4u);
+  EXPECT_EQ(first.step, 5u);
+  EXPECT_EQ(first.base_version, 5u) << "in bsp the base is the step";
+  EXPECT_EQ(first.first_part, 2u);
+  EXPECT_EQ(first.parts, 2u);
+  EXPECT_EQ(first.examples, 32u);
+  EXPECT_EQ(first.batch, 17u);
+  EXPECT_EQ(first.learning_rate, 0.5);
+  EXPECT_EQ(first.atomicity, Atomicity::kAll);
+  EXPECT_FALSE(first.want_values);
+  Answer(0, id0, Outcomes(first, Outcome::kApplied, 6));
+  EXPECT_FALSE(Done(call));
+  Answer(1, id1, Outcomes(second, Outcome::kApplied, 6));
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_EQ(result.sequence, 1u);
+  EXPECT_EQ(result.tally.applied, 2u);
+  EXPECT_EQ(result.tensors[0].min_version, 6u);
+  EXPECT_TRUE(result.counted());
+}
+
+TEST_F(ClientPushTest, SequencesBeginAboveWhatAnyShardRemembers) {
+  Create();
+  SetLayout(1);
+  hello_.last_sequence = 3;
+  Greet(0);
+  hello_.last_sequence = 41;
+  Greet(1);
+  PushB();
+  uint64_t id = 0;
+  EXPECT_EQ(NextAs<PushFrame>(0, &id).sequence, 42u);
+  PushB();
+  EXPECT_EQ(NextAs<PushFrame>(0, &id).sequence, 43u);
+}
+
+TEST_F(ClientPushTest, LowestPendingIsTheOldestPushUnderWay) {
+  Start();
+  PushB();
+  PushB();
+  uint64_t id1 = 0, id2 = 0, id3 = 0;
+  const PushFrame first = NextAs<PushFrame>(0, &id1);
+  const PushFrame second = NextAs<PushFrame>(0, &id2);
+  EXPECT_EQ(first.lowest_pending, 1u);
+  EXPECT_EQ(second.lowest_pending, 1u);
+  Answer(0, id2, Outcomes(second, Outcome::kApplied, 1));
+  PushB();
+  EXPECT_EQ(NextAs<PushFrame>(0, &id3).lowest_pending, 1u);
+  Answer(0, id1, Outcomes(first, Outcome::kApplied, 1));
+  PushB();
+  EXPECT_EQ(NextAs<PushFrame>(0, &id3).lowest_pending, 3u);
+}
+
+TEST_F(ClientPushTest, PushLeftUnansweredByALostConnectionIsSentAgainUnderItsSequence) {
+  Start();
+  const uint64_t call = PushB();
+  uint64_t id = 0;
+  const PushFrame before = NextAs<PushFrame>(0, &id);
+  Disconnect(0);
+  Advance(absl::Seconds(1));
+  hello_.last_sequence = before.sequence;  // it had been applied, the answer was lost
+  Greet(0);
+  const PushFrame again = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(again.sequence, before.sequence);
+  EXPECT_EQ(FloatsOf(again.gradient), FloatsOf(before.gradient));
+  PushReplyFrame duplicate = Outcomes(again, Outcome::kDuplicate, 1);
+  duplicate.first = Outcome::kApplied;
+  Answer(0, id, duplicate);
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_EQ(result.tally.duplicate, 1u);
+  EXPECT_EQ(result.slices[0].first, PushOutcome::kApplied);
+  EXPECT_TRUE(result.counted());
+}
+
+TEST_F(ClientPushTest, AnsweredSlicesAreNotSentAgain) {
+  Start();
+  Push({{0, GradientA()}});
+  uint64_t id = 0;
+  const PushFrame first = NextAs<PushFrame>(0, &id);
+  Answer(0, id, Outcomes(first, Outcome::kApplied, 1));
+  Disconnect(0);
+  Advance(absl::Seconds(1));
+  Greet(0);
+  EXPECT_TRUE(sent_[0].empty());
+}
+
+TEST_F(ClientPushTest, PushedBytesWaitForTheShardToTakeThemOver) {
+  hello_.max_push_bytes = 20;  // one slice of 16 bytes
+  Start();
+  PushB();
+  PushB();
+  ASSERT_EQ(sent_[0].size(), 1u);
+  uint64_t id = 0;
+  const PushFrame first = NextAs<PushFrame>(0, &id);
+  Answer(0, id, Outcomes(first, Outcome::kApplied, 1));
+  EXPECT_TRUE(sent_[0].empty()) << "an answer alone releases no pushed bytes";
+  released_[0] = 16;
+  ServerFrame credit;
+  credit.epoch = 1;
+  credit.push_bytes_released = 16;
+  credit.kind = CreditFrame{};
+  Receive(0, credit);
+  EXPECT_EQ(sent_[0].size(), 1u);
+}
+
+TEST_F(ClientPushTest, StaleBringsTheFreshValuesAndTheNextPushIsBasedOnThem) {
+  UseAsp();
+  Start();
+  Pull({{1, ViewB()}});
+  AnswerPull(0, 3, 1);
+  const uint64_t call = PushPullB();
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  EXPECT_TRUE(push.is_push_pull);
+  EXPECT_EQ(push.base_version, 3u);
+  EXPECT_EQ(push.atomicity, Atomicity::kSlice);
+  PushReplyFrame stale = Outcomes(push, Outcome::kStale, 9);
+  stale.count = 4;
+  stale.tensor_data = Floats({8, 8, 8, 8});
+  Answer(0, id, stale);
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_EQ(result.tally.stale, 1u);
+  EXPECT_FALSE(result.counted());
+  EXPECT_EQ(result.slices[0].values_version, 9u);
+  EXPECT_EQ(b_[0], 8);
+  PushB();
+  const PushFrame next = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(next.base_version, 9u);
+  EXPECT_EQ(next.sequence, push.sequence + 1) << "a push computed again takes a new sequence";
+}
+
+TEST_F(ClientPushTest, BasesNamedByTheCallerAreSentAsTheyAre) {
+  UseAsp();
+  Start();
+  Push({{0, GradientA(), 0, 0, {5, 6}, {}}});
+  uint64_t id = 0;
+  EXPECT_EQ(NextAs<PushFrame>(0, &id).base_version, 5u);
+  EXPECT_EQ(NextAs<PushFrame>(1, &id).base_version, 6u);
+}
+
+TEST_F(ClientPushTest, InvalidIsToldWithItsReason) {
+  Start();
+  const uint64_t call = PushB();
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  PushReplyFrame invalid = Outcomes(push, Outcome::kInvalid, 0);
+  invalid.reason = "the gradient holds NaN or infinity";
+  Answer(0, id, invalid);
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_EQ(result.tally.invalid, 1u);
+  EXPECT_EQ(result.reason, "the gradient holds NaN or infinity");
+  EXPECT_FALSE(result.counted());
+}
+
+TEST_F(ClientPushTest, OverloadedIsSentAgainUnderItsSequenceWhenTheShardSays) {
+  Start();
+  const uint64_t call = PushB();
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  PushReplyFrame overloaded = Outcomes(push, Outcome::kOverloaded, 0);
+  overloaded.retry_after_ms = 700;
+  Answer(0, id, overloaded);
+  Advance(absl::Milliseconds(699));
+  EXPECT_TRUE(sent_[0].empty());
+  Advance(absl::Milliseconds(1));
+  const PushFrame again = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(again.sequence, push.sequence);
+  Answer(0, id, Outcomes(again, Outcome::kApplied, 1));
+  EXPECT_TRUE(Done(call));
+}
+
+TEST_F(ClientPushTest, DuplicateWithoutValuesIsFollowedByAPullOfTheStepThatComesNext) {
+  Start();
+  PushOptions options;
+  options.step = 4;
+  const uint64_t call = PushPullB(options);
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  PushReplyFrame duplicate = Outcomes(push, Outcome::kDuplicate, 4);
+  duplicate.first = Outcome::kPending;
+  Answer(0, id, duplicate);
+  EXPECT_FALSE(Done(call));
+  const PullFrame pull = NextAs<PullFrame>(0, &id);
+  EXPECT_EQ(pull.condition, PullCondition::kStep);
+  EXPECT_EQ(pull.version, 5u);
+  Answer(0, id, Values(2, 0, 5, 3));
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_EQ(result.slices[0].first, PushOutcome::kPending);
+  EXPECT_EQ(result.slices[0].values_version, 5u);
+  EXPECT_EQ(b_[0], 3);
+}
+
+TEST_F(ClientPushTest, TicketAsksHowAPushEndedAfterItsDeadline) {
+  Start();
+  const uint64_t sequence = Value<uint64_t>(NewSequence());
+  PushOptions options;
+  options.sequence = sequence;
+  options.deadline = Deadline{1000};
+  const uint64_t call = PushB(options);
+  uint64_t id = 0;
+  NextAs<PushFrame>(0, &id);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(Code(call), StatusCode::kDeadlineExceeded);
+  EXPECT_NE(Message(call).find("ask again with sequence 1"), std::string::npos) << Message(call);
+  // The servers must go on remembering it.
+  uint64_t other = 0;
+  PushB();
+  EXPECT_EQ(NextAs<PushFrame>(0, &other).lowest_pending, sequence);
+  // Asked again while the first request is still out: its answer is the answer.
+  const uint64_t again = PushB(options);
+  EXPECT_TRUE(sent_[0].empty());
+  PushReplyFrame applied;
+  applied.sequence = sequence;
+  applied.tensor_id = 2;
+  applied.outcome = Outcome::kApplied;
+  applied.version = 1;
+  Answer(0, id, applied);
+  EXPECT_EQ(Value<PushResult>(again).tally.applied, 1u);
+  EXPECT_EQ(Code(PushB(options)), StatusCode::kInvalidArgument) << "an ended ticket is closed";
+}
+
+TEST_F(ClientPushTest, TicketAskedAgainOverANewConnectionIsSentUnderItsSequence) {
+  Start();
+  PushOptions options;
+  options.sequence = Value<uint64_t>(NewSequence());
+  options.deadline = Deadline{1000};
+  PushB(options);
+  Advance(absl::Seconds(1));
+  Disconnect(0);
+  Advance(absl::Seconds(1));
+  Greet(0);
+  EXPECT_TRUE(sent_[0].empty()) << "nobody waits for it";
+  PushB(options);
+  uint64_t id = 0;
+  EXPECT_EQ(NextAs<PushFrame>(0, &id).sequence, options.sequence);
+}
+
+TEST_F(ClientPushTest, TicketInUseOrUnknownIsRefused) {
+  Start();
+  PushOptions options;
+  options.sequence = 12;
+  EXPECT_EQ(Code(PushB(options)), StatusCode::kInvalidArgument);
+  options.sequence = Value<uint64_t>(NewSequence());
+  PushB(options);
+  EXPECT_EQ(Code(PushB(options)), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ClientPushTest, OldestTicketIsForgottenWhenTooManyAreOpen) {
+  options_.max_tickets = 2;
+  Start();
+  const uint64_t first = Value<uint64_t>(NewSequence());
+  NewSequence();
+  NewSequence();
+  PushOptions options;
+  options.sequence = first;
+  EXPECT_EQ(Code(PushB(options)), StatusCode::kInvalidArgument);
+}
+
+TEST_F(ClientPushTest, PendingPushIsAskedForAgainUnderItsSequence) {
+  hello_.max_wait_ms = 1000;
+  Start();
+  const uint64_t call = PushB();
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  PushReplyFrame pending = Outcomes(push, Outcome::kPending, 0);
+  pending.reason = "step 0 waits for part 1";
+  Answer(0, id, pending);
+  EXPECT_NE(client_->WaitsFor().find("step 0 waits for part 1"), std::string::npos);
+  Advance(absl::Milliseconds(10));
+  const PushFrame again = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(again.sequence, push.sequence);
+  Answer(0, id, Outcomes(again, Outcome::kApplied, 1));
+  EXPECT_TRUE(Done(call));
+}
+
+TEST_F(ClientPushTest, EmptyPartNeedsNoPayload) {
+  Start();
+  PushOptions options;
+  ClientEffects effects;
+  client_->Push(500, {{0, {}}, {1, {}}}, options, false, now_, &effects);
+  Run(&effects);
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(push.examples, 0u);
+  EXPECT_TRUE(push.gradient.empty());
+  EXPECT_EQ(push.count, 4u);
+}
+
+TEST_F(ClientPushTest, SliceNamedTwiceIsRefused) {
+  Start();
+  EXPECT_EQ(Code(Push({{1, GradientB()}, {1, GradientB()}})), StatusCode::kInvalidArgument);
+}
+
+TEST_F(ClientPushTest, UnknownOutcomeEndsTheConnectionNotTheProcess) {
+  Start();
+  const uint64_t call = PushB();
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  Answer(0, id, Outcomes(push, static_cast<Outcome>(200), 0));
+  EXPECT_EQ(disconnected_.size(), 1u);
+  EXPECT_FALSE(Done(call));
+}
+
+TEST_F(ClientPushTest, SteadyStateAllocatesNoBlockForPayloads) {
+  Start();
+  uint64_t allocated = 0;
+  for (int step = 0; step < 20; ++step) {
+    PushOptions options;
+    options.step = step;
+    Push({{0, GradientA()}, {1, GradientB()}}, options);
+    for (const uint32_t shard : {0u, 1u}) {
+      while (!sent_[shard].empty()) {
+        uint64_t id = 0;
+        PushReplyFrame reply;
+        {
+          const PushFrame push = NextAs<PushFrame>(shard, &id);
+          reply = Outcomes(push, Outcome::kApplied, step + 1);
+        }
+        Answer(shard, id, reply);
+      }
+    }
+    if (step == 1) allocated = pool_.statistics().allocated;
+  }
+  EXPECT_EQ(pool_.statistics().allocated, allocated);
+}
+
+}  // namespace
+}  // namespace weir

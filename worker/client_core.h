@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_WORKER_CLIENT_CORE_H_
+#define WEIR_WORKER_CLIENT_CORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "worker/backoff.h"
+#include "worker/client.h"
+#include "worker/credits.h"
+#include "worker/sequences.h"
+#include "worker/slice_index.h"
+
+namespace weir {
+
+// The parts of Client; see worker/client.h for what they do together.
+//
+// A *call* is what the user asked for. It is *planned*, cut into one *piece* a slice and into *requests*, as soon as a layout
+// is there and every shard has said hello once. A request is one frame, sent as often as needed until it is answered; a piece is
+// done when its answer is in. A request whose call has ended early keeps its credits, as an orphan, until it is answered or its
+// connection is lost.
+//
+//   client_calls.cc    calls in, planning, the end of a call
+//   client_session.cc  connections, hello, bind, sending
+//   client_replies.cc  answers
+enum class CallKind { kPull, kSync, kPush, kNewSequence, kPutState, kGetState, kLeave };
+
+struct Piece {
+  size_t entry = 0;  // of the call's pulls or pushes
+  size_t slice = 0;
+  uint64_t base = 0;  // push: base version; pull: the version at hand, if `has_base`
+  bool has_base = false;
+  uint64_t version = 0;  // pull: of the data delivered
+  SliceOutcome outcome;  // push
+  bool final = false;    // push: `outcome` is
+};
+
+struct Call {
+  CallKind kind = CallKind::kPull;
+  absl::Time deadline;
+  bool planned = false;
+  std::vector<TensorPull> pulls;
+  PullOptions pull_options;
+  std::vector<TensorPush> pushes;
+  PushOptions push_options;
+  bool want_values = false;
+  std::string state;            // put_state
+  uint64_t state_sequence = 0;  // put_state
+  WorkerState found_state;      // get_state
+
+  uint64_t sequence = 0;  // push, once planned; new_sequence: the ticket
+  std::vector<Piece> pieces;
+  std::set<uint64_t> requests;        // not answered yet
+  std::map<size_t, size_t> piece_of;  // sync: by slice
+  uint64_t not_modified = 0;
+  uint64_t stale = 0;
+  std::string reason;     // of the first invalid slice
+  std::string waits_for;  // as the last PENDING said
+};
+
+enum class RequestKind { kPull, kSync, kPush, kPutState, kGetState, kLeave };
+
+struct Request {
+  enum class State { kQueued, kDelayed, kSent, kParked };
+  uint64_t call = 0;
+  bool orphan = false;
+  RequestKind kind = RequestKind::kPull;
+  State state = State::kQueued;
+  size_t shard = 0;
+  size_t order = 0;  // the slice: first layers first
+  size_t piece = 0;  // pull, push
+  // kPull: what it asks for. A pull that follows a push asks for `step` or the newest.
+  PullCondition condition = PullCondition::kAny;
+  uint64_t version = 0;
+  uint64_t sequence = 0;  // push
+  CreditNeed need;
+  absl::Time due;        // kDelayed
+  uint32_t refused = 0;  // times OVERLOADED
+};
+
+struct Session {
+  enum class State { kBackoff, kConnecting, kHello, kBind, kBindLater, kReady };
+  State state = State::kBackoff;
+  std::string address;
+  uint64_t connection = 0;     // 0: none
+  uint64_t handshake = 0;      // request id of the hello or bind sent last
+  absl::Time due;              // kBackoff: connect; kBindLater: bind; others but kReady: give the handshake up
+  uint32_t failures = 0;       // in a row
+  bool greeted = false;        // has been ready once in this epoch
+  std::string trouble;         // why it is not connected, for people
+  Credits credits;
+  uint32_t max_wait_ms = 0;
+  std::set<std::pair<size_t, uint64_t>> queue;  // (order, request): first layers first, then first come
+  std::set<std::pair<absl::Time, uint64_t>> delayed;
+  std::set<uint64_t> sent;
+};
+
+class Client::Core {
+ public:
+  Core(ClientOptions options, BufferPool* pool);
+
+  // An event lasts from Begin to Finish; what it causes is appended to `effects`.
+  void Begin(absl::Time now, ClientEffects* effects);
+  void Finish();
+
+  // client_calls.cc
+  void Admit(uint64_t id, Call call, Deadline deadline);
+  void Cancel(uint64_t id);
+  void SetLayout(const Layout& layout);
+  void ExpireCalls();
+  void Fail(const Status& why);
+
+  // client_session.cc
+  void Connected(uint64_t connection);
+  void Disconnected(uint64_t connection, const absl::Status& why);
+  void TickSessions();
+
+  // client_replies.cc
+  void Receive(uint64_t connection, ServerFrame frame);
+
+  absl::Time NextTick() const;
+  Statistics statistics() const;
+  uint64_t epoch() const { return epoch_; }
+  uint64_t DeliveredVersion(uint32_t tensor, uint64_t offset) const;
+  std::string WaitsFor() const;
+
+ private:
+  static constexpr uint64_t kNever = ~uint64_t{0};  // no version was delivered
+
+  // client_calls.cc
+  void PlanWaiting();
+  Status Plan(uint64_t id, Call& call);
+  Status PlanPull(uint64_t id, Call& call);
+  Status PlanSync(uint64_t id, Call& call);
+  Status PlanPush(uint64_t id, Call& call);
+  Status CutPull(Call& call);
+  void AskPulls(uint64_t id, Call& call);
+  Status CutPush(Call& call);
+  void Ask(uint64_t id, Call& call, Request request);
+  bool Adopt(uint64_t id, Call& call, size_t piece);
+  void Complete(uint64_t id, Call& call);  // every request is answered
+  void End(uint64_t id, const Status& status);
+  PullResult MakePullResult(const Call& call) const;
+  PushResult MakePushResult(const Call& call);
+  std::string WaitsFor(const Call& call) const;
+  const char* KindName(const Call& call) const;
+
+  // client_session.cc
+  void Connect(size_t shard);
+  void Lose(size_t shard, const std::string& why);
+  void SendHello(Session& session, size_t shard);
+  void SendBind(Session& session, size_t shard);
+  void Ready(Session& session);
+  void PumpAll();
+  void Pump(Session& session, size_t shard);
+  bool TensorOnShard(uint32_t tensor, size_t shard) const;
+  ClientFrame MakeFrame(uint64_t id, const Request& request, const Session& session);
+  PushFrame MakePush(const Request& request);
+  void Queue(uint64_t id, Request& request);
+  void Delay(uint64_t id, Request& request, absl::Duration wait);
+  void Detach(uint64_t id, Request& request);  // from its session's lists, credits given back if it was sent
+  bool AllGreeted() const;
+  std::string Trouble(size_t shard) const;
+  std::string ShardName(size_t shard) const;
+
+  // client_replies.cc
+  void OnHelloReply(size_t shard, const ServerFrame& frame);
+  void OnBindReply(size_t shard, const BindReplyFrame& reply);
+  void OnHandshakeError(size_t shard, const ErrorReplyFrame& error);
+  void OnPull(uint64_t id, Request& request, PullReplyFrame& reply);
+  void OnSyncPart(uint64_t id, Request& request, PullReplyFrame& reply);
+  void OnPush(uint64_t id, Request& request, PushReplyFrame& reply);
+  void OnPushFinal(uint64_t id, Request& request, PushReplyFrame& reply);
+  void FollowWithPull(uint64_t id, Request& request);
+  void OnState(uint64_t id, Request& request, StateReplyFrame& reply);
+  void OnError(uint64_t id, Request& request, const ErrorReplyFrame& error);
+  void OnOverloaded(uint64_t id, Request& request, uint32_t retry_after_ms);
+  void OnPending(uint64_t id, Request& request, const std::string& reason);
+  void Answered(uint64_t id, Request& request);  // the last answer of a request is in
+  void Drop(uint64_t id, Request& request);
+  void Moved();
+  void BadFrame(size_t shard, const std::string& what);
+  void Deliver(const Call& call, uint64_t id, size_t piece, const Payload& payload, uint64_t version);
+
+  Call* FindCall(const Request& request);
+
+  const ClientOptions options_;
+  BufferPool* const pool_;
+  Backoff backoff_;
+  Sequences sequences_;
+
+  // Of the event being handled.
+  absl::Time now_;
+  ClientEffects* effects_ = nullptr;
+
+  // Of the epoch.
+  uint64_t epoch_ = 0;
+  bool has_layout_ = false;  // false: before the first, or moved and not yet told where to
+  bool fetching_ = false;
+  SliceIndex slices_;
+  std::vector<Session> sessions_;  // by shard
+  std::vector<uint64_t> delivered_;  // by slice; kNever
+  std::vector<std::string> names_;   // by tensor
+
+  std::map<uint64_t, size_t> shard_of_connection_;
+  std::map<uint64_t, Call> calls_;
+  std::deque<uint64_t> waiting_;  // calls not planned, in the order made
+  std::set<std::pair<absl::Time, uint64_t>> deadlines_;
+  std::map<uint64_t, Request> requests_;
+  std::map<std::pair<uint64_t, size_t>, uint64_t> orphan_pushes_;  // (sequence, slice): request
+  uint64_t next_connection_ = 1;
+  uint64_t next_request_ = 1;
+  uint64_t next_nonce_ = 1;
+  std::optional<Status> stopped_;
+  Statistics statistics_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_WORKER_CLIENT_CORE_H_

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections, hello, bind, and the sending of requests within the credits.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/client_core.h"
+
+namespace weir {
+namespace {
+
+// A shard that does not answer hello or bind for so long is given up and connected to anew.
+constexpr absl::Duration kHandshakeTime = absl::Seconds(10);
+
+// The server is given less time than is left, so that its answer, which says whom it waits for, comes before the call ends.
+constexpr absl::Duration kAnswerTime = absl::Milliseconds(250);
+
+bool Refuses(const absl::Status& why) {
+  return why.code() == absl::StatusCode::kFailedPrecondition || why.code() == absl::StatusCode::kUnauthenticated ||
+         why.code() == absl::StatusCode::kPermissionDenied || why.code() == absl::StatusCode::kUnimplemented;
+}
+
+}  // namespace
+
+std::string Client::Core::ShardName(size_t shard) const {
+  return absl::StrCat("shard ", shard, " (", sessions_[shard].address, ")");
+}
+
+std::string Client::Core::Trouble(size_t shard) const {
+  const Session& session = sessions_[shard];
+  if (!session.trouble.empty()) return session.trouble;
+  return session.state == Session::State::kConnecting ? "connecting" : "it has not said hello yet";
+}
+
+bool Client::Core::AllGreeted() const {
+  return std::all_of(sessions_.begin(), sessions_.end(), [](const Session& s) { return s.greeted; });
+}
+
+void Client::Core::Connect(size_t shard) {
+  Session& session = sessions_[shard];
+  session.state = Session::State::kConnecting;
+  session.connection = next_connection_++;
+  session.due = now_ + kHandshakeTime;
+  shard_of_connection_[session.connection] = shard;
+  ++statistics_.connects;
+  effects_->push_back(ConnectEffect{session.connection, static_cast<uint32_t>(shard), session.address});
+}
+
+void Client::Core::Connected(uint64_t connection) {
+  const auto at = shard_of_connection_.find(connection);
+  if (at == shard_of_connection_.end()) return;
+  Session& session = sessions_[at->second];
+  if (session.state == Session::State::kConnecting) SendHello(session, at->second);
+}
+
+void Client::Core::SendHello(Session& session, size_t shard) {
+  HelloFrame hello;
+  hello.job_id = options_.job_id;
+  hello.job_token = options_.job_token;
+  hello.role = options_.role;
+  hello.worker_id = options_.worker_id;
+  hello.incarnation = options_.incarnation;
+  hello.session_nonce = next_nonce_++;
+  hello.lane = options_.lane;
+  hello.shard = static_cast<uint32_t>(shard);
+  hello.build_id = options_.build_id;
+  session.state = Session::State::kHello;
+  session.handshake = next_request_++;
+  ClientFrame frame;
+  frame.request_id = session.handshake;
+  frame.epoch = epoch_;
+  frame.kind = std::move(hello);
+  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
+}
+
+void Client::Core::SendBind(Session& session, size_t shard) {
+  session.state = Session::State::kBind;
+  session.handshake = next_request_++;
+  session.due = now_ + kHandshakeTime;
+  ClientFrame frame;
+  frame.request_id = session.handshake;
+  frame.epoch = epoch_;
+  frame.kind = BindFrame{};
+  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
+}
+
+void Client::Core::Ready(Session& session) {
+  session.state = Session::State::kReady;
+  session.greeted = true;
+  session.trouble.clear();
+}
+
+void Client::Core::Disconnected(uint64_t connection, const absl::Status& why) {
+  const auto at = shard_of_connection_.find(connection);
+  if (at == shard_of_connection_.end()) return;
+  const size_t shard = at->second;
+  if (Refuses(why)) {
+    const Status failure(StatusCode::kFailedPrecondition, absl::StrCat(ShardName(shard), " refuses: ", why.message()));
+    shard_of_connection_.erase(at);
+    Fail(failure);
+    return;
+  }
+  // No Disconnect effect for a connection that has ended by itself.
+  shard_of_connection_.erase(at);
+  sessions_[shard].connection = 0;
+  Lose(shard, why.ok() ? "the server ended the connection" : std::string(why.message()));
+}
+
+// The session's connection is of no use any more: what was sent is to be sent again on the next one.
+void Client::Core::Lose(size_t shard, const std::string& why) {
+  Session& session = sessions_[shard];
+  if (session.connection != 0) {
+    effects_->push_back(DisconnectEffect{session.connection});
+    shard_of_connection_.erase(session.connection);
+    session.connection = 0;
+  }
+  session.state = Session::State::kBackoff;
+  session.trouble = why;
+  session.due = now_ + backoff_.Next(++session.failures);
+  session.credits.Reset();
+  const std::set<uint64_t> sent = std::move(session.sent);
+  session.sent.clear();
+  for (const uint64_t id : sent) {
+    Request& request = requests_.at(id);
+    if (request.orphan) {
+      orphan_pushes_.erase({request.sequence, request.order});
+      requests_.erase(id);
+      continue;
+    }
+    ++statistics_.resent;
+    Queue(id, request);
+  }
+}
+
+void Client::Core::TickSessions() {
+  for (size_t shard = 0; shard < sessions_.size(); ++shard) {
+    Session& session = sessions_[shard];
+    while (!session.delayed.empty() && session.delayed.begin()->first <= now_) {
+      const uint64_t id = session.delayed.begin()->second;
+      session.delayed.erase(session.delayed.begin());
+      Queue(id, requests_.at(id));
+    }
+    if (session.state == Session::State::kReady || session.due > now_) continue;
+    switch (session.state) {
+      case Session::State::kBackoff: Connect(shard); break;
+      case Session::State::kBindLater: SendBind(session, shard); break;
+      default: Lose(shard, "it did not answer hello in time"); break;
+    }
+  }
+}
+
+void Client::Core::Queue(uint64_t id, Request& request) {
+  request.state = Request::State::kQueued;
+  sessions_[request.shard].queue.insert({request.order, id});
+}
+
+void Client::Core::Delay(uint64_t id, Request& request, absl::Duration wait) {
+  request.state = Request::State::kDelayed;
+  request.due = now_ + wait;
+  sessions_[request.shard].delayed.insert({request.due, id});
+}
+
+void Client::Core::Detach(uint64_t id, Request& request) {
+  Session& session = sessions_[request.shard];
+  switch (request.state) {
+    case Request::State::kQueued: session.queue.erase({request.order, id}); break;
+    case Request::State::kDelayed: session.delayed.erase({request.due, id}); break;
+    case Request::State::kSent:
+      session.sent.erase(id);
+      session.credits.Answered(request.need);
+      break;
+    case Request::State::kParked: break;
+  }
+}
+
+void Client::Core::PumpAll() {
+  for (size_t shard = 0; shard < sessions_.size(); ++shard) Pump(sessions_[shard], shard);
+}
+
+void Client::Core::Pump(Session& session, size_t shard) {
+  while (session.state == Session::State::kReady && !session.queue.empty()) {
+    const uint64_t id = session.queue.begin()->second;
+    Request& request = requests_.at(id);
+    if (!session.credits.CanHold(request.need)) {
+      End(request.call, Status(StatusCode::kResourceExhausted,
+                               absl::StrCat(ShardName(shard), " takes ", session.credits.max_push_bytes(), " pushed bytes and ",
+                                            session.credits.max_reply_bytes(), " reply bytes at once; one request needs ",
+                                            request.need.push_bytes, " and ", request.need.reply_bytes)));
+      continue;
+    }
+    if (!session.credits.Fits(request.need)) return;
+    session.queue.erase(session.queue.begin());
+    session.credits.Take(request.need);
+    session.sent.insert(id);
+    request.state = Request::State::kSent;
+    effects_->push_back(
+        SendEffect{session.connection, static_cast<uint32_t>(shard), MakeFrame(id, request, session)});
+  }
+}
+
+ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const Session& session) {
+  const Call& call = calls_.at(request.call);
+  ClientFrame frame;
+  frame.request_id = id;
+  frame.epoch = epoch_;
+  const absl::Duration left = call.deadline - now_;
+  const int64_t server_ms = absl::ToInt64Milliseconds(left - std::min(left / 8, kAnswerTime));
+  frame.deadline_ms = static_cast<uint32_t>(std::clamp<int64_t>(server_ms, 1, std::max(session.max_wait_ms, 1u)));
+  switch (request.kind) {
+    case RequestKind::kPull: {
+      const SliceSpec& slice = slices_.slice(request.order);
+      PullFrame pull;
+      pull.tensor_id = slice.tensor_id;
+      pull.worker_id = options_.worker_id;
+      pull.condition = request.condition;
+      pull.version = request.version;
+      pull.offset = slice.offset;
+      pull.count = slice.count;
+      pull.codec = Codec::kF32;
+      frame.kind = std::move(pull);
+      break;
+    }
+    case RequestKind::kSync: {
+      SyncFrame sync;
+      for (const TensorPull& pull : call.pulls) {
+        if (TensorOnShard(pull.tensor, request.shard)) sync.tensor_ids.push_back(pull.tensor + 1);
+      }
+      sync.at_step = call.pull_options.step.has_value();
+      sync.step = call.pull_options.step.value_or(0);
+      frame.kind = std::move(sync);
+      break;
+    }
+    case RequestKind::kPush: frame.kind = MakePush(request); break;
+    case RequestKind::kPutState: {
+      PutStateFrame put;
+      put.sequence = call.state_sequence;
+      const Buffer copy = pool_->Allocate(call.state.size());
+      std::memcpy(copy.data(), call.state.data(), call.state.size());
+      put.state = Payload(copy, 0, call.state.size());
+      frame.kind = std::move(put);
+      break;
+    }
+    case RequestKind::kGetState: frame.kind = GetStateFrame{}; break;
+    case RequestKind::kLeave: frame.kind = LeaveFrame{}; break;
+  }
+  return frame;
+}
+
+bool Client::Core::TensorOnShard(uint32_t tensor, size_t shard) const {
+  for (size_t i = slices_.At(tensor + 1, 0); i < slices_.size() && slices_.tensor(i) == tensor; ++i) {
+    if (slices_.slice(i).shard == shard) return true;
+  }
+  return false;
+}
+
+PushFrame Client::Core::MakePush(const Request& request) {
+  const Call& call = calls_.at(request.call);
+  const PushOptions& options = call.push_options;
+  const Piece& piece = call.pieces[request.piece];
+  const SliceSpec& slice = slices_.slice(piece.slice);
+  PushFrame push;
+  push.is_push_pull = call.want_values;
+  push.want_values = call.want_values;
+  push.tensor_id = slice.tensor_id;
+  push.worker_id = options_.worker_id;
+  push.sequence = call.sequence;
+  push.lowest_pending = sequences_.lowest_pending();
+  push.base_version = piece.base;
+  push.atomicity = options_.bsp ? Atomicity::kAll : Atomicity::kSlice;
+  push.offset = slice.offset;
+  push.count = slice.count;
+  push.step = options.step;
+  push.first_part = options.first_part;
+  push.parts = options.parts;
+  push.batch = options.batch;
+  push.examples = options.examples;
+  push.codec = Codec::kF32;
+  push.learning_rate = options.learning_rate;
+  if (options.examples != 0) {
+    const size_t bytes = slice.count * sizeof(float);
+    const Buffer copy = pool_->Allocate(bytes);
+    const char* from = static_cast<const char*>(call.pushes[piece.entry].gradient.data);
+    std::memcpy(copy.data(), from + slice.offset * sizeof(float), bytes);
+    push.gradient = Payload(copy, 0, bytes);
+  }
+  return push;
+}
+
+absl::Time Client::Core::NextTick() const {
+  absl::Time next = deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+  for (const Session& session : sessions_) {
+    if (!session.delayed.empty()) next = std::min(next, session.delayed.begin()->first);
+    if (session.state != Session::State::kReady) next = std::min(next, session.due);
+  }
+  return next;
+}
+
+}  // namespace weir
