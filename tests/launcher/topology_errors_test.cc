@@ -480,6 +480,25 @@ TEST(TopologyErrorsTest, KeyThatASettingMadePointlessIsIgnoredWithAWarning) {
   EXPECT_FALSE(parsed.topology.consistency.max_staleness.has_value());
 }
 
+TEST(TopologyErrorsTest, IgnoredKeyHasItsDefaultAgain) {
+  const ParsedTopology parsed = Parse(
+      "version: 1\ntrain:\n  model: mlp\n  hidden: [8]\n  activation: tanh\n  batch: 8\n"
+      "  dataset: {format: synthetic}\n",
+      {"train.model=softmax"});
+  EXPECT_EQ(Lines(parsed.errors), "");
+  EXPECT_EQ(parsed.warnings.size(), 2u);
+  EXPECT_TRUE(parsed.topology.train.hidden.empty());
+  EXPECT_EQ(parsed.topology.train.activation, ActivationType::kRelu);
+}
+
+TEST(TopologyErrorsTest, WrongLineStaysAnErrorUnderASettingThatIsCheckedWithTheRest) {
+  EXPECT_EQ(
+      Lines(Parse(std::string(kGood) + "workers: {count: two}\n", {"workers.count=31"}).errors),
+      "t.yaml:6:18: workers.count: wants a whole number from 1 to 4096, got 'two'\n"
+      "--set workers.count=31: workers.count: a batch of 30 examples (train.batch) cannot be "
+      "shared by 31 workers\n");
+}
+
 TEST(TopologyErrorsTest, KeyOfTheBuiltInWorkerBesideAProgramIsIgnoredWithAWarning) {
   const ParsedTopology parsed =
       Parse("version: 1\nworkers: {program: [./train]}\ntrain: {model: softmax}\n");
