@@ -20,14 +20,14 @@ int64_t GradientShards(const Topology& topology) {
   return topology.train.gradient_shards.value_or(topology.workers.count);
 }
 
-double ExpectedAdmittedShare(ConsistencyMode mode, int64_t workers,
+double ExpectedAdmittedShare(ModeType mode, int64_t workers,
                              std::optional<int64_t> max_staleness) {
-  if (mode != ConsistencyMode::kAsp || !max_staleness.has_value()) return 1;
+  if (mode != ModeType::kAsp || !max_staleness.has_value()) return 1;
   return std::min(1.0, (static_cast<double>(*max_staleness) + 1) / static_cast<double>(workers));
 }
 
 std::string PromiseOf(const Topology& topology) {
-  if (topology.consistency.mode == ConsistencyMode::kBsp) {
+  if (topology.consistency.mode == ModeType::kBsp) {
     return absl::StrCat(
         "Same bits: the weights are bit for bit the same for any number of servers, shards and "
         "workers and for any order of "

@@ -15,7 +15,7 @@ namespace weir {
 
 enum class BackendType { kLocal, kSsh, kSlurm, kKubernetes };
 enum class DeviceType { kCpu, kCuda };
-enum class ConsistencyMode { kBsp, kQuorum, kSsp, kAsp };
+enum class ModeType { kBsp, kQuorum, kSsp, kAsp };
 enum class TransportType { kAuto, kTcp, kUds, kShm };
 enum class CodecType { kF32, kF16, kBf16, kInt8, kTopK, kOneBit };
 enum class ModelType { kSoftmax, kMlp };
@@ -53,7 +53,7 @@ struct Topology {
     std::string directory;  // working directory of `program`; not given: the topology file's
   };
   struct Consistency {
-    ConsistencyMode mode = ConsistencyMode::kBsp;
+    ModeType mode = ModeType::kBsp;
     std::optional<int64_t>
         max_staleness;  // asp: versions, not given: no bound. ssp: clocks, given after parsing.
     std::optional<int64_t> quorum;  // parts
@@ -138,7 +138,7 @@ int64_t GradientShards(const Topology& topology);
 // The share of slice pushes that is admitted at once when all workers commit in turn: about (s + 1)
 // / W where the staleness bound s counts versions (asp with a bound), 1 in every other mode. In (0,
 // 1]. REQUIRES: workers >= 1; max_staleness >= 0 if given.
-double ExpectedAdmittedShare(ConsistencyMode mode, int64_t workers,
+double ExpectedAdmittedShare(ModeType mode, int64_t workers,
                              std::optional<int64_t> max_staleness);
 
 // What the operator may rely on about the bits of the trained weights: one sentence or two, for

@@ -72,7 +72,7 @@ class Checker {
   void CheckConsistency() {
     const Topology::Consistency& consistency = topology_.consistency;
     const int64_t parts = GradientShards(topology_);
-    if (consistency.mode == ConsistencyMode::kQuorum && consistency.quorum.value_or(0) > parts) {
+    if (consistency.mode == ModeType::kQuorum && consistency.quorum.value_or(0) > parts) {
       Error({"consistency.quorum", "train.gradient_shards", "workers.count", "consistency.mode"},
             absl::StrCat(*consistency.quorum, " parts are more than the ", parts,
                          " of a step (train.gradient_shards)"));

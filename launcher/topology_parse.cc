@@ -344,7 +344,7 @@ class Parser {
     topology_.train.gradient_shards = GradientShards(topology_);
     topology_.train.schedule.base_rate = topology_.train.optimizer.learning_rate;
     Topology::Consistency& consistency = topology_.consistency;
-    if (consistency.mode == ConsistencyMode::kSsp && !consistency.max_staleness)
+    if (consistency.mode == ModeType::kSsp && !consistency.max_staleness)
       consistency.max_staleness = kDefaultClocks;
     if (!topology_.workers.program.empty() && topology_.workers.directory.empty()) {
       topology_.workers.directory = source_.directory;

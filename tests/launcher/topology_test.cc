@@ -110,7 +110,7 @@ TEST(TopologyTest, WhatIsNotGivenHasItsDefault) {
   EXPECT_EQ(topology.name, "iris");
   EXPECT_EQ(topology.servers.count, 1);
   EXPECT_EQ(topology.slice_bytes, 1 << 20);
-  EXPECT_EQ(topology.consistency.mode, ConsistencyMode::kBsp);
+  EXPECT_EQ(topology.consistency.mode, ModeType::kBsp);
   EXPECT_EQ(topology.train.optimizer.type, OptimizerType::kSgd);
   EXPECT_EQ(topology.train.gradient_shards, 1);
   EXPECT_FALSE(topology.train.dataset.scale.has_value());
@@ -123,7 +123,7 @@ TEST(TopologyTest, EveryKeyIsReadIntoItsMember) {
   EXPECT_EQ(topology.servers.shards, 2);
   EXPECT_EQ(topology.workers.count, 4);
   EXPECT_EQ(topology.slice_bytes, 4096);
-  EXPECT_EQ(topology.consistency.mode, ConsistencyMode::kAsp);
+  EXPECT_EQ(topology.consistency.mode, ModeType::kAsp);
   EXPECT_EQ(topology.consistency.max_staleness, 5);
   EXPECT_EQ(topology.transport, TransportType::kTcp);
   EXPECT_EQ(topology.train.model, ModelType::kMlp);
@@ -291,16 +291,16 @@ security:
 }
 
 TEST(ExpectedAdmittedShareTest, BoundInVersionsAdmitsSPlusOneOfW) {
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kAsp, 16, 3), 0.25);
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kAsp, 16, 0), 1.0 / 16);
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kAsp, 3, 2), 1);
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kAsp, 3, 200), 1);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kAsp, 16, 3), 0.25);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kAsp, 16, 0), 1.0 / 16);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kAsp, 3, 2), 1);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kAsp, 3, 200), 1);
 }
 
 TEST(ExpectedAdmittedShareTest, WithoutABoundInVersionsAllIsAdmitted) {
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kAsp, 16, std::nullopt), 1);
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kBsp, 16, std::nullopt), 1);
-  EXPECT_EQ(ExpectedAdmittedShare(ConsistencyMode::kSsp, 16, 3), 1);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kAsp, 16, std::nullopt), 1);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kBsp, 16, std::nullopt), 1);
+  EXPECT_EQ(ExpectedAdmittedShare(ModeType::kSsp, 16, 3), 1);
 }
 
 TEST(PromiseOfTest, SameBitsArePromisedInLockstepOnly) {
