@@ -20,6 +20,7 @@ class Shifted {
  public:
   Shifted(const std::vector<float>& floats, size_t offset)
       : bytes_(floats.size() * sizeof(float) + offset + 1), offset_(offset) {
+    if (floats.empty()) return;
     std::memcpy(bytes_.data() + offset_, floats.data(), floats.size() * sizeof(float));
   }
   const void* data() const { return bytes_.data() + offset_; }
