@@ -5,7 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <variant>
 #include <vector>
 
@@ -23,10 +23,12 @@ namespace weir {
 
 // Fills the weights of a slice for step 0, and its optimizer state with zeros.
 struct InitJob {
-  const TensorShape* tensor = nullptr;  // borrowed from the shard's layout, which outlives the job
-  uint64_t seed = 0;                    // of the job
-  uint64_t offset = 0;                  // of the slice, elements
-  Payload source;                       // the slice's first weights, little-endian f32; empty: the tensor's initializer
+  std::shared_ptr<const TensorShape> tensor;
+  uint64_t seed = 0;    // of the job
+  uint64_t offset = 0;  // of the slice, elements
+  Payload source;       // the slice's first weights, little-endian f32; empty: the tensor's initializer
+  Buffer weights_out;
+  std::array<Buffer, 2> state_out;  // those that the optimizer uses are set
 };
 
 // One addition of the fixed tree over the parts of a step.
@@ -60,16 +62,13 @@ struct Job {
   uint64_t id = 0;     // names it to its shard; from 1, never used twice
   uint32_t slice = 0;  // position among the shard's slices; for people and traces
   uint64_t count = 0;  // elements
-  int state_tensors = 0;
-  Buffer init_weights;                  // InitJob: where they go
-  std::array<Buffer, 2> init_state;     // InitJob: where they go; the first `state_tensors` are set
   std::variant<InitJob, FoldJob> work;
 };
 
 // What a job saw that forbids the use of its output.
 enum class JobFault : uint8_t {
   kNone = 0,
-  kNonFiniteGradient,  // the payload holds NaN or infinity, or does when scaled
+  kNonFiniteGradient,  // the payload (of InitJob: the source) holds NaN or infinity
   kSumOverflow,        // every operand is finite, their sum is not
   kNonFiniteResult,    // the new weights or the new state are not finite
 };

@@ -95,6 +95,7 @@ struct ShardStatus {
   uint64_t epoch = 0;
   uint64_t step = 0;      // the least version of its slices
   std::string waits_for;  // for people; empty: nobody
+  std::string failure;    // not empty: it can never serve this layout, and why
 };
 
 // One slice as a reader would see it now.

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_PS_SHARD_CORE_H_
+#define WEIR_PS_SHARD_CORE_H_
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ps/policy.h"
+#include "ps/session_table.h"
+#include "ps/shard.h"
+#include "ps/slice_store.h"
+#include "ps/waiting_list.h"
+
+namespace weir {
+
+// The parts of a shard and what ties them together; private to ps/shard*.cc. By concern:
+//   shard.cc          events in: dispatch, sessions, ticks, status
+//   shard_answer.cc   frames out: answers, refusals, credits, closes
+//   shard_install.cc  layouts and first weights
+//   shard_read.cc     bind, pull, sync
+//   shard_push.cc     pushes: from the frame to the job, from its result to the commit
+//   shard_worker.cc   hello, leave, put_state, get_state
+// What an overloaded push is told.
+constexpr uint32_t kRetryAfterMs = 50;
+
+class Shard::Core {
+ public:
+  Core(ShardOptions options, BufferPool* pool);
+
+  absl::Status Install(const Layout& layout);
+  void OnOpen(uint64_t id);
+  void OnFrame(uint64_t id, ClientFrame frame);
+  void OnSent(uint64_t id);
+  void OnClosed(uint64_t id);
+  void OnJobDone(uint64_t job, const JobResult& result);
+  void OnTick();
+
+  absl::Time NextDeadline() const;
+  ShardStatus status() const;
+  const ShardTotals& totals() const { return totals_; }
+  const SliceStore& store() const { return store_; }
+
+  // Around each event: where its effects go, and its time. End hands out the credits that are due.
+  void Begin(absl::Time now, Effects* effects);
+  void End();
+
+ private:
+  // A push on its way through the lane of its slice.
+  struct Push {
+    RequestRef request;
+    PushTerms terms;
+    Codec codec = Codec::kUnspecified;
+    Payload gradient;
+    uint64_t unreleased_bytes = 0;  // of its session's credit
+  };
+
+  // The pushes of one slice, one at a time in the order of arrival.
+  struct Lane {
+    bool busy = false;  // a job of this slice is out
+    std::list<Push> queue;
+  };
+
+  // A job that is out: an initialisation, or a push with its plan. Holds the outputs.
+  struct Running {
+    uint32_t slice = 0;
+    std::optional<Push> push;
+    FoldPlan plan;
+    Buffer sum;
+    Buffer weights;
+    std::array<Buffer, 2> state;
+  };
+
+  // What a shard keeps for a worker beside its ledger.
+  struct WorkerNote {
+    bool has_left = false;
+    uint64_t left_incarnation = 0;
+    uint64_t state_sequence = 0;
+    Buffer state;
+  };
+
+  // shard.cc
+  void OnKind(Session* session, const RequestRef& request, ClientFrame frame);
+  RequestRef RefOf(const Session& session, const ClientFrame& frame) const;
+  bool serving() const { return installed_ && uninitialised_ == 0 && failure_.empty(); }
+  std::string WhyNotServing() const;
+
+  // shard_answer.cc
+  using Kind = decltype(ServerFrame::kind);
+  // Queues one answer of `request`; `settles` is what it settles of the payload asked for. Dropped when the session is gone or
+  // the request has ended.
+  void Answer(const RequestRef& request, Kind kind, uint64_t settles);
+  // The last answer, whatever was still to come.
+  void Finish(const RequestRef& request, Kind kind);
+  Session* Asker(const RequestRef& request);  // null: its session is gone, or the request has ended
+  void Queue(Session* session, const RequestRef& request, Kind kind);
+  void Error(const RequestRef& request, Outcome outcome, std::string reason);
+  // Answers a frame that was not looked into.
+  void Refuse(const RequestRef& request, const ClientFrame& frame, Outcome outcome, std::string reason);
+  void Close(Session* session, absl::Status status);
+  void Release(uint64_t session, uint64_t push_bytes);
+  void Count(Outcome outcome);
+
+  // shard_install.cc
+  absl::Status CheckInstall(const Layout& layout) const;
+  absl::Status CheckInitWeights(const Layout& layout) const;
+  void AbandonEpoch();
+  void StartInit(uint32_t slice);
+  void FinishInit(const Running& running, const JobResult& result);
+
+  // shard_worker.cc
+  void OnHello(Session* session, const RequestRef& request, const HelloFrame& hello);
+  void OnLeave(Session* session, const RequestRef& request);
+  void OnPutState(Session* session, const RequestRef& request, const PutStateFrame& put);
+  void OnGetState(Session* session, const RequestRef& request);
+  bool HasLeft(const Session& session) const;
+
+  // shard_read.cc
+  void OnBind(const RequestRef& request, const BindFrame& bind);
+  void OnPull(Session* session, const RequestRef& request, const PullFrame& pull);
+  void OnSync(Session* session, const RequestRef& request, const SyncFrame& sync);
+  // The slices that it asks for, as a range of positions; or INVALID_ARGUMENT, why it cannot be served.
+  absl::StatusOr<std::pair<uint32_t, uint32_t>> CheckPull(const Session& session, const PullFrame& pull) const;
+  // Reads `slices` for one request.
+  void ReadAll(Session* session, const RequestRef& request, const std::vector<uint32_t>& slices, PullCondition condition,
+               uint64_t version);
+  void Read(const RequestRef& request, uint32_t slice, PullCondition condition, uint64_t version);
+  void AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version, const Buffer& weights);
+  void AnswerWithout(const RequestRef& request, uint32_t slice, bool stale);
+
+  // shard_push.cc
+  void OnPush(Session* session, const RequestRef& request, PushFrame frame);
+  absl::StatusOr<uint32_t> CheckPushTarget(const Session& session, const PushFrame& frame) const;
+  // Why the shard cannot take the push, a sentence; empty: it can.
+  std::string CheckPushBody(const Push& push, uint32_t slice) const;
+  void Advance(uint32_t slice);
+  void Consider(uint32_t slice, Push push);
+  void Admit(uint32_t slice, Push push);
+  void Attach(uint32_t slice, Push push);
+  void Start(uint32_t slice, Push push);
+  void StartJob(uint32_t slice, Push push, FoldPlan plan);
+  void FinishJob(Running running, const JobResult& result);
+  // The arithmetic of `running.push` is done; its outputs are in `running`.
+  void Take(Running running);
+  void Commit(Running* running, const std::vector<PushTerms>& pushes);
+  float LearningRateOf(uint32_t slice, const FoldPlan& plan) const;
+  // Ends a push: remembers final outcomes, counts, answers.
+  void EndPush(uint32_t slice, const Push& push, Outcome outcome, std::string reason);
+  void AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence, PushReplyFrame reply);
+  void AnswerDuplicate(uint32_t slice, const Push& push, const PushOutcome& first);
+  void ReleasePayload(Push* push);
+
+  const ShardOptions options_;
+  BufferPool* const pool_;
+  const int state_tensors_;
+
+  // Of the present event.
+  absl::Time now_ = absl::InfinitePast();
+  Effects* out_ = nullptr;
+  std::vector<uint64_t> released_;  // sessions that got push credit back
+
+  // Of the present epoch.
+  uint64_t epoch_;
+  bool installed_ = false;
+  size_t uninitialised_ = 0;  // slices
+  std::string failure_;
+  SliceStore store_;
+  std::unique_ptr<Policy> policy_;
+  std::vector<Lane> lanes_;  // by slice
+  std::map<uint64_t, Running> running_;  // by job
+  WaitingList waiting_;
+
+  // Of all epochs.
+  uint64_t next_job_ = 1;
+  PushLedger ledger_;
+  SessionTable sessions_;
+  std::map<uint64_t, WorkerNote> notes_;  // by worker; as many as the ledger knows
+  ShardTotals totals_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_PS_SHARD_CORE_H_

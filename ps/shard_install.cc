@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layouts and first weights.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/initializer.h"
+#include "ps/asp_policy.h"
+#include "ps/bsp_policy.h"
+#include "ps/shard_core.h"
+
+namespace weir {
+namespace {
+
+constexpr uint64_t kEnvelopeBytes = 1024;  // more than all of a frame but its payload
+constexpr size_t kMismatchesListed = 100;
+
+// Bytes [begin, begin + bytes) of `whole`. REQUIRES: they lie within it.
+Payload PartOf(const Payload& whole, size_t begin, size_t bytes) {
+  Payload part;
+  size_t at = 0;
+  for (const Payload::Chunk& chunk : whole.chunks()) {
+    const size_t from = std::max(at, begin);
+    const size_t to = std::min(at + chunk.size, begin + bytes);
+    if (from < to) part.Append(chunk.data + (from - at), to - from, chunk.owner);
+    at += chunk.size;
+  }
+  return part;
+}
+
+std::unique_ptr<Policy> MakePolicy(const ShardOptions& options, size_t slices) {
+  if (options.mode == ConsistencyMode::kAsp) return std::make_unique<AspPolicy>(options.max_staleness);
+  return std::make_unique<BspPolicy>(options.gradient_shards, slices);
+}
+
+}  // namespace
+
+absl::Status Shard::Core::Install(const Layout& layout) {
+  if (absl::Status status = CheckInstall(layout); !status.ok()) return status;
+  if (installed_) AbandonEpoch();
+  epoch_ = layout.epoch;
+  store_ = SliceStore(layout, options_.shard);
+  policy_ = MakePolicy(options_, store_.size());
+  lanes_ = std::vector<Lane>(store_.size());
+  // Two rounds of all slices, beside as many pushes as one session may have in flight.
+  ledger_.Forget(options_.limits.max_requests + 2 * store_.size());
+  uninitialised_ = store_.size();
+  failure_.clear();
+  installed_ = true;
+  for (uint32_t slice = 0; slice < store_.size(); ++slice) StartInit(slice);
+  return absl::OkStatus();
+}
+
+absl::Status Shard::Core::CheckInstall(const Layout& layout) const {
+  if (layout.epoch < epoch_ || (installed_ && layout.epoch == epoch_)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a layout of epoch ", layout.epoch, " for a shard that is in epoch ", epoch_));
+  }
+  uint32_t shards = std::max<uint32_t>(options_.shard + 1, static_cast<uint32_t>(layout.shard_addresses.size()));
+  for (const SliceSpec& slice : layout.slices) shards = std::max(shards, slice.shard + 1);
+  if (absl::Status status = ValidateLayout(layout, shards); !status.ok()) return status;
+  for (const TensorShape& tensor : layout.tensors) {
+    if (absl::Status status = ValidateInitializer(tensor.initializer); !status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "': ", status.message()));
+    }
+  }
+  for (const SliceSpec& slice : layout.slices) {
+    const uint64_t bytes = slice.count * sizeof(float);
+    if (bytes + kEnvelopeBytes <= options_.limits.max_frame_bytes) continue;
+    return absl::InvalidArgumentError(absl::StrCat("a slice of tensor '", layout.tensors[slice.tensor_id - 1].name, "' has ",
+                                                   bytes, " bytes and fits no frame of ", options_.limits.max_frame_bytes,
+                                                   ": make slice_bytes smaller"));
+  }
+  return CheckInitWeights(layout);
+}
+
+absl::Status Shard::Core::CheckInitWeights(const Layout& layout) const {
+  if (options_.init_weights.empty()) return absl::OkStatus();
+  std::vector<std::string> mismatches;
+  std::map<std::string, uint64_t> declared;
+  for (const TensorShape& tensor : layout.tensors) {
+    const uint64_t bytes = static_cast<uint64_t>(tensor.count()) * sizeof(float);
+    declared[tensor.name] = bytes;
+    const auto given = options_.init_weights.find(tensor.name);
+    if (given == options_.init_weights.end()) {
+      mismatches.push_back(absl::StrCat("'", tensor.name, "' is not there"));
+    } else if (given->second.size() != bytes) {
+      mismatches.push_back(absl::StrCat("'", tensor.name, "' has ", given->second.size(), " bytes, not ", bytes));
+    }
+  }
+  for (const auto& [name, payload] : options_.init_weights) {
+    if (declared.count(name) == 0) mismatches.push_back(absl::StrCat("'", name, "' is not in the model"));
+  }
+  if (mismatches.empty()) return absl::OkStatus();
+  const size_t all = mismatches.size();
+  if (all > kMismatchesListed) mismatches.resize(kMismatchesListed);
+  return absl::InvalidArgumentError(
+      absl::StrCat("the first weights do not match the model in ", all, " places: ", absl::StrJoin(mismatches, "; ")));
+}
+
+void Shard::Core::AbandonEpoch() {
+  const std::string reason = "a new layout has been installed";
+  const auto moved = [&](const RequestRef& request, bool is_push, const PushTerms& terms) {
+    if (!is_push) return Error(request, Outcome::kMoved, reason);
+    PushReplyFrame reply;
+    reply.sequence = terms.id.sequence;
+    reply.outcome = Outcome::kMoved;
+    reply.reason = reason;
+    Count(Outcome::kMoved);
+    Finish(request, std::move(reply));
+  };
+  for (const WaitingList::Expired& waiter : waiting_.TakeAll()) {
+    PushTerms terms;
+    if (waiter.push.has_value()) terms.id = *waiter.push;
+    moved(waiter.request, waiter.push.has_value(), terms);
+  }
+  for (auto& [job, running] : running_) {
+    if (!running.push.has_value()) continue;
+    ReleasePayload(&*running.push);
+    moved(running.push->request, true, running.push->terms);
+  }
+  running_.clear();
+  for (Lane& lane : lanes_) {
+    for (Push& push : lane.queue) {
+      ReleasePayload(&push);
+      moved(push.request, true, push.terms);
+    }
+  }
+}
+
+void Shard::Core::StartInit(uint32_t slice) {
+  const StoredSlice& stored = store_[slice];
+  Running running;
+  running.slice = slice;
+  running.weights = pool_->Allocate(stored.bytes());
+  for (int i = 0; i < state_tensors_; ++i) running.state[i] = pool_->Allocate(stored.bytes());
+
+  InitJob init;
+  init.tensor = std::shared_ptr<const TensorShape>(store_.shared_layout(), &store_.tensor(stored.spec.tensor_id));
+  init.seed = options_.seed;
+  init.offset = stored.spec.offset;
+  const auto given = options_.init_weights.find(init.tensor->name);
+  if (given != options_.init_weights.end()) {
+    init.source = PartOf(given->second, stored.spec.offset * sizeof(float), stored.bytes());
+  }
+  init.weights_out = running.weights;
+  init.state_out = running.state;
+
+  Job job;
+  job.id = next_job_++;
+  job.slice = slice;
+  job.count = stored.spec.count;
+  job.work = std::move(init);
+  lanes_[slice].busy = true;
+  running_.emplace(job.id, std::move(running));
+  out_->jobs.push_back(std::move(job));
+}
+
+void Shard::Core::FinishInit(const Running& running, const JobResult& result) {
+  lanes_[running.slice].busy = false;
+  --uninitialised_;
+  store_.Initialise(running.slice, running.weights, running.state);
+  if (result.fault == JobFault::kNone || !failure_.empty()) return;
+  const SliceSpec& spec = store_[running.slice].spec;
+  failure_ = absl::StrCat("the first weights of tensor '", store_.tensor(spec.tensor_id).name, "' hold NaN or infinity in [",
+                          spec.offset, ", ", spec.offset + spec.count, ")");
+}
+
+}  // namespace weir
