@@ -27,16 +27,26 @@ class Scanner {
   }
 
  private:
-  absl::Status Varint(uint64_t* value) {
+  absl::Status Varint(uint64_t* value, int max_bytes = 10) {
     const size_t start = position_;
     *value = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
+    for (int shift = 0; shift < 7 * max_bytes; shift += 7) {
       if (at_end()) return Wrong("a number is cut short", start);
       const uint8_t byte = static_cast<uint8_t>(bytes_[position_++]);
       *value |= uint64_t{byte & 0x7fu} << shift;
       if (byte < 0x80) return absl::OkStatus();
     }
-    return Wrong("a number of more than 10 bytes", start);
+    return Wrong(absl::StrCat("a number of more than ", max_bytes, " bytes"), start);
+  }
+
+  // As the parser does: at most five bytes, of which 32 bits count.
+  absl::Status Tag(uint32_t* tag) {
+    const size_t start = position_;
+    uint64_t value = 0;
+    const absl::Status status = Varint(&value, 5);
+    *tag = static_cast<uint32_t>(value);
+    if (status.ok() && *tag >> 3 == 0) return Wrong("a field of number 0", start);
+    return status;
   }
 
   absl::Status Skip(uint64_t count, absl::string_view* content) {
@@ -51,10 +61,9 @@ class Scanner {
 
   absl::Status SkipField(int depth, absl::string_view* content) {
     const size_t start = position_;
-    uint64_t tag = 0;
-    absl::Status status = Varint(&tag);
+    uint32_t tag = 0;
+    absl::Status status = Tag(&tag);
     if (!status.ok()) return status;
-    if (tag >> 32 != 0 || tag >> 3 == 0) return Wrong("an impossible field number", start);
     uint64_t value = 0;
     absl::string_view unused;
     switch (tag & 7) {
@@ -70,12 +79,12 @@ class Scanner {
   }
 
   // Groups are of an old protobuf; the parser skips them as unknown.
-  absl::Status SkipGroup(int depth, uint64_t number) {
+  absl::Status SkipGroup(int depth, uint32_t number) {
     if (depth == kMaxGroupDepth) return Wrong("groups nested too deep", position_);
     while (true) {
       const size_t start = position_;
-      uint64_t tag = 0;
-      const absl::Status status = Varint(&tag);
+      uint32_t tag = 0;
+      const absl::Status status = Tag(&tag);
       if (!status.ok()) return status;
       if (tag == (number << 3 | 4)) return absl::OkStatus();
       position_ = start;
