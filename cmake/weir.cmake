@@ -15,7 +15,7 @@
 #       TIMEOUT seconds       default 60
 #       LABELS words          default unit
 #       ARGS arguments        of the program
-#       PCH grpc              as above
+#       PCH grpc              as above; GoogleTest is precompiled in any case
 #       ctest runs it with WEIR_SOURCE_DIR (this tree) and WEIR_BIN_DIR (<build>/bin) in its environment.
 #
 #   weir_program(NAME weir SRCS launcher/main.cc DEPS gflags weir::launcher LINKS weir-ps weir-worker)
@@ -103,28 +103,44 @@ macro(weir_arguments one many)
   set_property(GLOBAL APPEND PROPERTY WEIR_DEPS ${ours})
 endmacro()
 
-# gRPC's and Protobuf's headers, precompiled once for the whole tree.
-function(weir_use_pch target pch)
-  if(pch STREQUAL "grpc")
-    if(NOT TARGET weir_grpc_pch)
-      set(source ${WEIR_GEN_DIR}/grpc_pch.cc)
-      if(NOT EXISTS ${source})
-        file(WRITE ${source} "// Carries the precompiled header of gRPC and Protobuf.\n")
-      endif()
-      add_library(weir_grpc_pch OBJECT ${source})
-      set_target_properties(weir_grpc_pch PROPERTIES EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
-      target_link_libraries(weir_grpc_pch PRIVATE gRPC::grpc++ protobuf::libprotobuf)
-      target_precompile_headers(weir_grpc_pch PRIVATE
-        <string> <vector> <memory> <map> <functional> <optional> <utility>
-        <google/protobuf/message.h> <google/protobuf/map.h> <google/protobuf/arena.h>
-        <google/protobuf/repeated_field.h> <google/protobuf/generated_message_reflection.h>
-        <google/protobuf/unknown_field_set.h> <google/protobuf/io/coded_stream.h>
-        <grpcpp/grpcpp.h> <grpcpp/generic/async_generic_service.h> <grpcpp/generic/generic_stub.h>)
-    endif()
-    target_precompile_headers(${target} REUSE_FROM weir_grpc_pch)
-  elseif(pch AND NOT pch STREQUAL "none")
-    message(FATAL_ERROR "PCH is 'grpc' or 'none', not '${pch}'")
+# What is precompiled, once each for the whole tree: gRPC and Protobuf; GoogleTest; all of them.
+set(WEIR_PCH_std <algorithm> <cstdint> <functional> <map> <memory> <optional> <string> <utility> <vector>)
+set(WEIR_PCH_grpc ${WEIR_PCH_std}
+  <google/protobuf/message.h> <google/protobuf/map.h> <google/protobuf/arena.h> <google/protobuf/repeated_field.h>
+  <google/protobuf/generated_message_reflection.h> <google/protobuf/unknown_field_set.h>
+  <google/protobuf/io/coded_stream.h>
+  <grpcpp/grpcpp.h> <grpcpp/generic/async_generic_service.h> <grpcpp/generic/generic_stub.h>)
+set(WEIR_PCH_test ${WEIR_PCH_std} <gmock/gmock.h> <gtest/gtest.h>)
+set(WEIR_PCH_grpc_test ${WEIR_PCH_grpc} <gmock/gmock.h> <gtest/gtest.h>)
+
+# Tests are compiled once and run for a second: less optimisation costs less than it saves.
+set(WEIR_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
+
+# Gives `target` the precompiled headers of WEIR_PCH_<kind>; none when `kind` is empty or "none".
+function(weir_use_pch target kind)
+  if(NOT kind OR kind STREQUAL "none")
+    return()
+  elseif(NOT DEFINED WEIR_PCH_${kind})
+    message(FATAL_ERROR "PCH is 'grpc' or 'none', not '${kind}'")
   endif()
+  set(carrier weir_${kind}_pch)
+  if(NOT TARGET ${carrier})
+    set(source ${WEIR_GEN_DIR}/${kind}_pch.cc)
+    if(NOT EXISTS ${source})
+      file(WRITE ${source} "// Carries a precompiled header.\n")
+    endif()
+    add_library(${carrier} OBJECT ${source})
+    set_target_properties(${carrier} PROPERTIES EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
+    if(kind MATCHES "grpc")
+      target_link_libraries(${carrier} PRIVATE gRPC::grpc++ protobuf::libprotobuf)
+    endif()
+    if(kind MATCHES "test")
+      target_link_libraries(${carrier} PRIVATE GTest::gmock)
+      target_compile_options(${carrier} PRIVATE ${WEIR_TEST_OPTIONS})
+    endif()
+    target_precompile_headers(${carrier} PRIVATE ${WEIR_PCH_${kind}})
+  endif()
+  target_precompile_headers(${target} REUSE_FROM ${carrier})
 endfunction()
 
 # Whether `target`, or a target of ours that it links, links gRPC.
@@ -184,12 +200,16 @@ function(weir_test)
     return()
   endif()
   add_executable(${ARG_NAME} ${srcs})
-  target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
+  target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS} ${WEIR_TEST_OPTIONS})
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   set_target_properties(${ARG_NAME} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
-  weir_use_pch(${ARG_NAME} "${ARG_PCH}")
+  if(ARG_PCH STREQUAL "grpc")
+    weir_use_pch(${ARG_NAME} grpc_test)
+  else()
+    weir_use_pch(${ARG_NAME} test)
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
