@@ -20,8 +20,10 @@ std::string DescribeTensor(const TensorShape& tensor) {
 }  // namespace
 
 std::string Shortened(absl::string_view text) {
-  return text.size() <= kMaxText ? std::string(text)
-                                 : absl::StrCat(text.substr(0, kMaxText), "...");
+  if (text.size() <= kMaxText) return std::string(text);
+  size_t end = kMaxText;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not through a letter of UTF-8
+  return absl::StrCat(text.substr(0, end), "...");
 }
 
 // A name or address from outside, fit for a sentence.
