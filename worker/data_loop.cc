@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/data_loop.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "net/channel.h"
+
+namespace weir {
+
+// One stream to a shard: what arrives goes to the mailbox.
+class DataLoop::Connection : public SessionClientHandler {
+ public:
+  Connection(DataLoop* loop, uint64_t id, const std::string& address)
+      : loop_(loop), id_(id), session_(MakeChannel(address), this) {}
+
+  void OnFrame(ServerFrame&& frame, size_t) override {
+    DataLoop* loop = loop_;
+    const uint64_t id = id_;
+    const bool posted = loop->Post([loop, id, frame = std::move(frame)](absl::Time now, ClientEffects* effects) mutable {
+      loop->client_.Receive(id, std::move(frame), now, effects);
+    });
+    if (!posted) flooding_ = true;
+  }
+
+  void OnClosed(const absl::Status& status) override {
+    DataLoop* loop = loop_;
+    const uint64_t id = id_;
+    loop->PostAlways([loop, id, status](absl::Time now, ClientEffects* effects) { loop->OnClosed(id, status, now, effects); });
+  }
+
+  SessionClient& session() { return session_; }
+  // The mailbox was full when a frame came, which is lost: the stream is of no use any more.
+  bool flooding() const { return flooding_; }
+
+ private:
+  DataLoop* const loop_;
+  const uint64_t id_;
+  std::atomic<bool> flooding_{false};  // set by gRPC's threads, read by the loop's
+  SessionClient session_;              // last: it calls the others at once
+};
+
+DataLoop::DataLoop(Options options)
+    : options_(std::move(options)), start_time_(absl::Now()), client_(options_.client, &pool_) {
+  absl::MutexLock lock(&close_mu_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+DataLoop::~DataLoop() { Close(); }
+
+bool DataLoop::Post(Event event) {
+  absl::MutexLock lock(&mu_);
+  if (closing_ || mail_.size() >= kMaxMail) return false;
+  mail_.push_back(std::move(event));
+  return true;
+}
+
+void DataLoop::PostAlways(Event event) {
+  absl::MutexLock lock(&mu_);
+  if (!closing_) mail_.push_back(std::move(event));
+}
+
+uint64_t DataLoop::Call(Begin begin, Done done) {
+  const uint64_t call = next_call_++;
+  const bool posted = Post([this, call, begin = std::move(begin), done](absl::Time now, ClientEffects* effects) {
+    done_[call] = done;
+    begin(client_, call, now, effects);
+  });
+  if (!posted) {
+    CompleteEffect end;
+    end.call = call;
+    end.status = RefusedCall();
+    done(end);
+  }
+  return call;
+}
+
+Status DataLoop::RefusedCall() const {
+  absl::MutexLock lock(&mu_);
+  if (closing_) return Status(StatusCode::kCancelled, "the worker is closed");
+  return Status(StatusCode::kResourceExhausted, absl::StrCat(kMaxMail, " events wait for the worker's thread"));
+}
+
+void DataLoop::Cancel(uint64_t call) {
+  PostAlways([this, call](absl::Time now, ClientEffects* effects) { client_.Cancel(call, now, effects); });
+}
+
+void DataLoop::SetLayout(Layout layout) {
+  PostAlways([this, layout = std::move(layout)](absl::Time now, ClientEffects* effects) { client_.SetLayout(layout, now, effects); });
+}
+
+void DataLoop::Stop(Status why) {
+  PostAlways([this, why = std::move(why)](absl::Time now, ClientEffects* effects) { client_.Stop(why, now, effects); });
+}
+
+void DataLoop::Log(LogLevel level, std::string text) {
+  Post([this, level, text = std::move(text)](absl::Time, ClientEffects*) { Say(level, text); });
+}
+
+std::string DataLoop::WaitsFor() {
+  Post([this](absl::Time, ClientEffects*) {
+    std::string text = client_.WaitsFor();
+    absl::MutexLock lock(&mu_);
+    waits_for_ = std::move(text);
+  });
+  absl::MutexLock lock(&mu_);
+  return waits_for_;
+}
+
+void DataLoop::Close() {
+  absl::MutexLock close_lock(&close_mu_);
+  if (!thread_.joinable()) return;
+  Stop(Status(StatusCode::kCancelled, "the worker was closed"));
+  {
+    absl::MutexLock lock(&mu_);
+    closing_ = true;
+  }
+  thread_.join();
+}
+
+absl::Time DataLoop::Now() const {
+  return start_time_ + absl::FromChrono(std::chrono::steady_clock::now() - start_);
+}
+
+void DataLoop::Run() {
+  pthread_setname_np(pthread_self(), "weir-data");
+  ClientEffects effects;
+  std::deque<Event> batch;
+  bool closing = false;
+  while (!closing) {
+    {
+      const absl::Duration wait = std::max(client_.NextTick() - Now(), absl::ZeroDuration());
+      absl::MutexLock lock(&mu_);
+      mu_.AwaitWithTimeout(absl::Condition(this, &DataLoop::HasWork), wait);
+      batch.swap(mail_);
+      closing = closing_;
+    }
+    for (Event& event : batch) {
+      event(Now(), &effects);
+      event = nullptr;  // lets go of the payload
+      CarryOut(&effects);
+    }
+    batch.clear();
+    const absl::Time now = Now();
+    if (client_.NextTick() <= now) {
+      client_.Tick(now, &effects);
+      CarryOut(&effects);
+    }
+    DropFlooding();
+  }
+  connections_.clear();
+}
+
+// Effects may cause effects: they are carried out behind those already there.
+void DataLoop::CarryOut(ClientEffects* effects) {
+  ClientEffects next;
+  while (!effects->empty()) {
+    for (ClientEffect& effect : *effects) {
+      if (auto* send = std::get_if<SendEffect>(&effect)) {
+        Send(send);
+      } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
+        deliver->payload.CopyTo(deliver->to);
+        deliver->payload = Payload();
+      } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
+        const auto at = done_.find(complete->call);
+        if (at == done_.end()) continue;
+        const Done done = std::move(at->second);
+        done_.erase(at);
+        done(*complete);
+      } else if (auto* connect = std::get_if<ConnectEffect>(&effect)) {
+        Open(*connect);
+        client_.Connected(connect->connection, Now(), &next);  // the stream queues what is sent before it stands
+      } else if (auto* disconnect = std::get_if<DisconnectEffect>(&effect)) {
+        const auto at = connections_.find(disconnect->connection);
+        if (at != connections_.end()) at->second->session().Cancel();  // OnClosed follows
+      } else if (auto* fetch = std::get_if<FetchLayoutEffect>(&effect)) {
+        Say(LogLevel::kInfo, absl::StrCat("the job has left epoch ", fetch->newer_than));
+        options_.fetch_layout(fetch->newer_than);
+      }
+    }
+    effects->clear();
+    effects->swap(next);
+  }
+}
+
+void DataLoop::Open(const ConnectEffect& connect) {
+  connections_[connect.connection] = std::make_unique<Connection>(this, connect.connection, connect.address);
+}
+
+void DataLoop::Send(SendEffect* send) {
+  const auto at = connections_.find(send->connection);
+  if (at == connections_.end()) return;
+  const absl::Status status = at->second->session().Send(std::move(send->frame));
+  if (status.ok() || absl::IsUnavailable(status)) return;  // UNAVAILABLE: OnClosed is on its way
+  Say(LogLevel::kError, absl::StrCat("a frame for shard ", send->shard, " could not be sent: ", std::string(status.message())));
+  at->second->session().Cancel();
+}
+
+void DataLoop::OnClosed(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects) {
+  const auto at = connections_.find(connection);
+  if (at == connections_.end()) return;
+  connections_.erase(at);
+  if (!absl::IsCancelled(why)) Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", why.ToString()));
+  client_.Disconnected(connection, why, now, effects);
+}
+
+void DataLoop::DropFlooding() {
+  for (auto& [id, connection] : connections_) {
+    if (connection->flooding()) connection->session().Cancel();
+  }
+}
+
+void DataLoop::Say(LogLevel level, const std::string& text) {
+  if (options_.log) options_.log(level, text);
+}
+
+}  // namespace weir

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_WORKER_DATA_LOOP_H_
+#define WEIR_WORKER_DATA_LOOP_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/buffer.h"
+#include "net/session_client.h"
+#include "weir/worker.h"
+#include "worker/client.h"
+
+namespace weir {
+
+// The thread that runs a Client: events come through a mailbox, effects are carried out between two events.
+//
+// Owns the client, its buffer pool and the streams to the shards. One thread, "weir-data"; every method may be called from any
+// thread and none waits, but for Close. The mailbox holds at most kMaxMail events: a call beyond is refused, a server that fills
+// it is disconnected.
+class DataLoop {
+ public:
+  struct Options {
+    ClientOptions client;
+    // Asks for a layout newer than this epoch; SetLayout answers. Called on the loop's thread: must not wait.
+    std::function<void(uint64_t newer_than)> fetch_layout;
+    // May be empty. Called on the loop's thread.
+    std::function<void(LogLevel, const std::string&)> log;
+  };
+  // Starts a call of the client under the id given.
+  using Begin = std::function<void(Client& client, uint64_t call, absl::Time now, ClientEffects* effects)>;
+  // Told how a call ended, on the loop's thread (or, when the loop is closed or its mailbox full, on the caller's).
+  using Done = std::function<void(CompleteEffect& end)>;
+
+  static constexpr size_t kMaxMail = 1 << 16;
+
+  explicit DataLoop(Options options);
+  ~DataLoop();  // Close
+  DataLoop(const DataLoop&) = delete;
+  DataLoop& operator=(const DataLoop&) = delete;
+
+  // Makes a call; `done` is called exactly once. Returns the call's id, for Cancel.
+  uint64_t Call(Begin begin, Done done);
+  void Cancel(uint64_t call);
+  void SetLayout(Layout layout);
+  // Ends every call, now and from now on, with `why`.
+  void Stop(Status why);
+  void Log(LogLevel level, std::string text);
+  // Whom the calls waited for when this was last asked; asks again.
+  std::string WaitsFor();
+
+  // Stop, closes the streams and joins the thread. Idempotent. Not from the loop's thread.
+  void Close();
+
+ private:
+  using Event = std::function<void(absl::Time now, ClientEffects* effects)>;
+  class Connection;
+
+  // False when the mailbox is full or closed.
+  bool Post(Event event);
+  // For the few events that must not be lost: one a call, a connection or a layout. Dropped when closed.
+  void PostAlways(Event event);
+  Status RefusedCall() const;
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return closing_ || !mail_.empty(); }
+  void Run();
+  absl::Time Now() const;
+  void CarryOut(ClientEffects* effects);
+  void Open(const ConnectEffect& connect);
+  void Send(SendEffect* send);
+  void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects);
+  void DropFlooding();
+  void Say(LogLevel level, const std::string& text);
+
+  const Options options_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const absl::Time start_time_;
+
+  // Of the loop's thread.
+  BufferPool pool_;
+  Client client_;
+  std::map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<uint64_t, Done> done_;
+
+  std::atomic<uint64_t> next_call_{1};  // only unique
+  mutable absl::Mutex mu_;
+  std::deque<Event> mail_ ABSL_GUARDED_BY(mu_);
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  std::string waits_for_ ABSL_GUARDED_BY(mu_);
+
+  absl::Mutex close_mu_;  // one Close at a time
+  std::thread thread_ ABSL_GUARDED_BY(close_mu_);
+};
+
+}  // namespace weir
+
+#endif  // WEIR_WORKER_DATA_LOOP_H_
