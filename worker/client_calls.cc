@@ -79,7 +79,7 @@ void Client::Core::SetLayout(const Layout& layout) {
   delivered_.assign(slices_.size(), kNever);
   names_.clear();
   for (const TensorShape& tensor : layout.tensors) names_.push_back(tensor.name);
-  sessions_.assign(layout.shard_addresses.size(), Session());
+  sessions_.assign(layout.shard_addresses.size(), ShardLink());
   for (size_t shard = 0; shard < sessions_.size(); ++shard) {
     sessions_[shard].address = layout.shard_addresses[shard];
     Connect(shard);
@@ -431,7 +431,7 @@ std::string Client::Core::WaitsFor(const Call& call) const {
   const std::string who =
       absl::StrCat(call.requests.size(), call.requests.size() == 1 ? " answer is" : " answers are", " missing, the first from ",
                    ShardName(request.shard));
-  if (sessions_[request.shard].state != Session::State::kReady) return absl::StrCat(who, ": ", Trouble(request.shard));
+  if (sessions_[request.shard].state != ShardLink::State::kReady) return absl::StrCat(who, ": ", Trouble(request.shard));
   if (!call.waits_for.empty()) return absl::StrCat(who, ": ", call.waits_for);
   switch (request.state) {
     case Request::State::kQueued: return absl::StrCat(who, ": no credit to send the request");

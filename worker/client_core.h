@@ -85,7 +85,8 @@ struct Request {
   uint32_t refused = 0;  // times OVERLOADED
 };
 
-struct Session {
+// The client's end of one session. (Not "Session": ps/ has that name, and one program links both.)
+struct ShardLink {
   enum class State { kBackoff, kConnecting, kHello, kBind, kBindLater, kReady };
   State state = State::kBackoff;
   std::string address;
@@ -155,13 +156,13 @@ class Client::Core {
   // client_session.cc
   void Connect(size_t shard);
   void Lose(size_t shard, const std::string& why);
-  void SendHello(Session& session, size_t shard);
-  void SendBind(Session& session, size_t shard);
-  void Ready(Session& session);
+  void SendHello(ShardLink& session, size_t shard);
+  void SendBind(ShardLink& session, size_t shard);
+  void Ready(ShardLink& session);
   void PumpAll();
-  void Pump(Session& session, size_t shard);
+  void Pump(ShardLink& session, size_t shard);
   bool TensorOnShard(uint32_t tensor, size_t shard) const;
-  ClientFrame MakeFrame(uint64_t id, const Request& request, const Session& session);
+  ClientFrame MakeFrame(uint64_t id, const Request& request, const ShardLink& session);
   PushFrame MakePush(const Request& request);
   void Queue(uint64_t id, Request& request);
   void Delay(uint64_t id, Request& request, absl::Duration wait);
@@ -205,7 +206,7 @@ class Client::Core {
   bool has_layout_ = false;  // false: before the first, or moved and not yet told where to
   bool fetching_ = false;
   SliceIndex slices_;
-  std::vector<Session> sessions_;  // by shard
+  std::vector<ShardLink> sessions_;  // by shard
   std::vector<uint64_t> delivered_;  // by slice; kNever
   std::vector<std::string> names_;   // by tensor
 

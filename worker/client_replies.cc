@@ -37,17 +37,17 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
   const auto at = shard_of_connection_.find(connection);
   if (at == shard_of_connection_.end()) return;
   const size_t shard = at->second;
-  Session& session = sessions_[shard];
+  ShardLink& session = sessions_[shard];
   session.credits.Released(frame.push_bytes_released);
   if (frame.epoch > epoch_) return Moved();
   if (frame.epoch < epoch_) {
-    if (session.state != Session::State::kReady) {
+    if (session.state != ShardLink::State::kReady) {
       Lose(shard, absl::StrCat("it serves epoch ", frame.epoch, ", the layout is of epoch ", epoch_));
     }
     return;  // of an epoch gone by: means nothing here
   }
   if (std::holds_alternative<CreditFrame>(frame.kind)) return;
-  if (session.state != Session::State::kReady) {
+  if (session.state != ShardLink::State::kReady) {
     if (frame.request_id != session.handshake) return;
     if (auto* bound = std::get_if<BindReplyFrame>(&frame.kind)) return OnBindReply(shard, *bound);
     if (auto* error = std::get_if<ErrorReplyFrame>(&frame.kind)) return OnHandshakeError(shard, *error);
@@ -79,9 +79,9 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
 void Client::Core::BadFrame(size_t shard, const std::string& what) { Lose(shard, absl::StrCat("bad frame: ", what)); }
 
 void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
-  Session& session = sessions_[shard];
+  ShardLink& session = sessions_[shard];
   const auto* hello = std::get_if<HelloReplyFrame>(&frame.kind);
-  if (hello == nullptr || session.state != Session::State::kHello || hello->shard != shard) {
+  if (hello == nullptr || session.state != ShardLink::State::kHello || hello->shard != shard) {
     return BadFrame(shard, "it did not answer hello");
   }
   if (hello->protocol != kProtocol) {
@@ -100,8 +100,8 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
 }
 
 void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
-  Session& session = sessions_[shard];
-  if (session.state != Session::State::kBind) return BadFrame(shard, "a bind reply out of turn");
+  ShardLink& session = sessions_[shard];
+  if (session.state != ShardLink::State::kBind) return BadFrame(shard, "a bind reply out of turn");
   for (const BindReplyFrame::Binding& binding : reply.bindings) {
     if (binding.tensor_id == 0 || binding.tensor_id > names_.size() || names_[binding.tensor_id - 1] != binding.layer_name) {
       return Lose(shard, absl::StrCat("it binds ", binding.layer_name, " to another id than the layout"));
@@ -119,13 +119,13 @@ void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
 }
 
 void Client::Core::OnHandshakeError(size_t shard, const ErrorReplyFrame& error) {
-  Session& session = sessions_[shard];
+  ShardLink& session = sessions_[shard];
   switch (error.outcome) {
     case Outcome::kMoved: return Moved();
     case Outcome::kFenced: return Fail(Fenced(error.reason));
     case Outcome::kOverloaded:
-      if (session.state != Session::State::kBind) break;
-      session.state = Session::State::kBindLater;
+      if (session.state != ShardLink::State::kBind) break;
+      session.state = ShardLink::State::kBindLater;
       session.trouble = error.reason;
       session.due = now_ + backoff_.Jitter(options_.min_backoff);
       return;

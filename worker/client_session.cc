@@ -28,18 +28,18 @@ std::string Client::Core::ShardName(size_t shard) const {
 }
 
 std::string Client::Core::Trouble(size_t shard) const {
-  const Session& session = sessions_[shard];
+  const ShardLink& session = sessions_[shard];
   if (!session.trouble.empty()) return session.trouble;
-  return session.state == Session::State::kConnecting ? "connecting" : "it has not said hello yet";
+  return session.state == ShardLink::State::kConnecting ? "connecting" : "it has not said hello yet";
 }
 
 bool Client::Core::AllGreeted() const {
-  return std::all_of(sessions_.begin(), sessions_.end(), [](const Session& s) { return s.greeted; });
+  return std::all_of(sessions_.begin(), sessions_.end(), [](const ShardLink& s) { return s.greeted; });
 }
 
 void Client::Core::Connect(size_t shard) {
-  Session& session = sessions_[shard];
-  session.state = Session::State::kConnecting;
+  ShardLink& session = sessions_[shard];
+  session.state = ShardLink::State::kConnecting;
   session.connection = next_connection_++;
   session.due = now_ + kHandshakeTime;
   shard_of_connection_[session.connection] = shard;
@@ -50,11 +50,11 @@ void Client::Core::Connect(size_t shard) {
 void Client::Core::Connected(uint64_t connection) {
   const auto at = shard_of_connection_.find(connection);
   if (at == shard_of_connection_.end()) return;
-  Session& session = sessions_[at->second];
-  if (session.state == Session::State::kConnecting) SendHello(session, at->second);
+  ShardLink& session = sessions_[at->second];
+  if (session.state == ShardLink::State::kConnecting) SendHello(session, at->second);
 }
 
-void Client::Core::SendHello(Session& session, size_t shard) {
+void Client::Core::SendHello(ShardLink& session, size_t shard) {
   HelloFrame hello;
   hello.job_id = options_.job_id;
   hello.job_token = options_.job_token;
@@ -65,7 +65,7 @@ void Client::Core::SendHello(Session& session, size_t shard) {
   hello.lane = options_.lane;
   hello.shard = static_cast<uint32_t>(shard);
   hello.build_id = options_.build_id;
-  session.state = Session::State::kHello;
+  session.state = ShardLink::State::kHello;
   session.handshake = next_request_++;
   ClientFrame frame;
   frame.request_id = session.handshake;
@@ -74,8 +74,8 @@ void Client::Core::SendHello(Session& session, size_t shard) {
   effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }
 
-void Client::Core::SendBind(Session& session, size_t shard) {
-  session.state = Session::State::kBind;
+void Client::Core::SendBind(ShardLink& session, size_t shard) {
+  session.state = ShardLink::State::kBind;
   session.handshake = next_request_++;
   session.due = now_ + kHandshakeTime;
   ClientFrame frame;
@@ -85,8 +85,8 @@ void Client::Core::SendBind(Session& session, size_t shard) {
   effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }
 
-void Client::Core::Ready(Session& session) {
-  session.state = Session::State::kReady;
+void Client::Core::Ready(ShardLink& session) {
+  session.state = ShardLink::State::kReady;
   session.greeted = true;
   session.trouble.clear();
 }
@@ -109,13 +109,13 @@ void Client::Core::Disconnected(uint64_t connection, const absl::Status& why) {
 
 // The session's connection is of no use any more: what was sent is to be sent again on the next one.
 void Client::Core::Lose(size_t shard, const std::string& why) {
-  Session& session = sessions_[shard];
+  ShardLink& session = sessions_[shard];
   if (session.connection != 0) {
     effects_->push_back(DisconnectEffect{session.connection});
     shard_of_connection_.erase(session.connection);
     session.connection = 0;
   }
-  session.state = Session::State::kBackoff;
+  session.state = ShardLink::State::kBackoff;
   session.trouble = why;
   session.due = now_ + backoff_.Next(++session.failures);
   session.credits.Reset();
@@ -135,16 +135,16 @@ void Client::Core::Lose(size_t shard, const std::string& why) {
 
 void Client::Core::TickSessions() {
   for (size_t shard = 0; shard < sessions_.size(); ++shard) {
-    Session& session = sessions_[shard];
+    ShardLink& session = sessions_[shard];
     while (!session.delayed.empty() && session.delayed.begin()->first <= now_) {
       const uint64_t id = session.delayed.begin()->second;
       session.delayed.erase(session.delayed.begin());
       Queue(id, requests_.at(id));
     }
-    if (session.state == Session::State::kReady || session.due > now_) continue;
+    if (session.state == ShardLink::State::kReady || session.due > now_) continue;
     switch (session.state) {
-      case Session::State::kBackoff: Connect(shard); break;
-      case Session::State::kBindLater: SendBind(session, shard); break;
+      case ShardLink::State::kBackoff: Connect(shard); break;
+      case ShardLink::State::kBindLater: SendBind(session, shard); break;
       default: Lose(shard, "it did not answer hello in time"); break;
     }
   }
@@ -162,7 +162,7 @@ void Client::Core::Delay(uint64_t id, Request& request, absl::Duration wait) {
 }
 
 void Client::Core::Detach(uint64_t id, Request& request) {
-  Session& session = sessions_[request.shard];
+  ShardLink& session = sessions_[request.shard];
   switch (request.state) {
     case Request::State::kQueued: session.queue.erase({request.order, id}); break;
     case Request::State::kDelayed: session.delayed.erase({request.due, id}); break;
@@ -178,8 +178,8 @@ void Client::Core::PumpAll() {
   for (size_t shard = 0; shard < sessions_.size(); ++shard) Pump(sessions_[shard], shard);
 }
 
-void Client::Core::Pump(Session& session, size_t shard) {
-  while (session.state == Session::State::kReady && !session.queue.empty()) {
+void Client::Core::Pump(ShardLink& session, size_t shard) {
+  while (session.state == ShardLink::State::kReady && !session.queue.empty()) {
     const uint64_t id = session.queue.begin()->second;
     Request& request = requests_.at(id);
     if (!session.credits.CanHold(request.need)) {
@@ -199,7 +199,7 @@ void Client::Core::Pump(Session& session, size_t shard) {
   }
 }
 
-ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const Session& session) {
+ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const ShardLink& session) {
   const Call& call = calls_.at(request.call);
   ClientFrame frame;
   frame.request_id = id;
@@ -289,9 +289,9 @@ PushFrame Client::Core::MakePush(const Request& request) {
 
 absl::Time Client::Core::NextTick() const {
   absl::Time next = deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
-  for (const Session& session : sessions_) {
+  for (const ShardLink& session : sessions_) {
     if (!session.delayed.empty()) next = std::min(next, session.delayed.begin()->first);
-    if (session.state != Session::State::kReady) next = std::min(next, session.due);
+    if (session.state != ShardLink::State::kReady) next = std::min(next, session.due);
   }
   return next;
 }
