@@ -104,6 +104,9 @@ TEST_F(DatasetTest, AFractionIsHeldOutByTheSeedAndEveryRowIsInOneOfTheSets) {
   const TrainTest sets = Load(options);
   EXPECT_EQ(sets.test.rows, 25);
   EXPECT_EQ(sets.train.rows, 75);
+  // The rows of each set are in the order of the file.
+  EXPECT_TRUE(std::is_sorted(sets.train.features.begin(), sets.train.features.end()));
+  EXPECT_TRUE(std::is_sorted(sets.test.features.begin(), sets.test.features.end()));
   std::vector<float> all = sets.train.features;
   all.insert(all.end(), sets.test.features.begin(), sets.test.features.end());
   std::sort(all.begin(), all.end());

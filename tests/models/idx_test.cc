@@ -82,7 +82,7 @@ TEST(IdxTest, AbsurdSizesAreRefusedBeforeMemoryIsTaken) {
   for (const auto& header :
        {Header({0x803, 0xffffffff, 0xffffffff, 0xffffffff}), Header({0x803, 0xffffffff, 1, 1}),
         Header({0x803, 1, 0xffffffff, 1}), Header({0x803, 1, 1, 0xffffffff}),
-        Header({0x803, 10'000'000, 256, 256})}) {
+        Header({0x803, 10'000, 256, 256}), Header({0x803, 1, 60'000, 60'000})}) {
     EXPECT_EQ(Read(header, Labels()).code(), StatusCode::kResourceExhausted);
   }
   DatasetLimits limits;
