@@ -33,10 +33,10 @@ struct OptimizerSpec {
   double beta2 = 0.999;         // kAdam, kAdamW
   double epsilon = 1e-8;        // kAdagrad, kRmsProp, kAdam, kAdamW
   double decay = 0.9;           // rho of kRmsProp
-  double weight_decay =
-      0;  // kAdamW: decoupled; every other type: added to the gradient as weight_decay * w
-  double clip_value =
-      0;  // each element of the scaled gradient is cut to [-clip_value, clip_value]; 0 = off
+  // kAdamW: decoupled; every other type: weight_decay * w is added to the gradient.
+  double weight_decay = 0;
+  // Each element of the scaled gradient is cut to [-clip_value, clip_value]; 0: off.
+  double clip_value = 0;
 };
 
 // "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw".
@@ -62,8 +62,7 @@ struct ApplyCall {
   const void* gradient = nullptr;  // `count` little-endian floats at any byte alignment
   float scale = 1;                 // the gradient is multiplied by it first: 1 / examples
   float learning_rate = 0;         // of this commit
-  uint64_t update =
-      1;  // 1 for the first commit of this tensor, 2 for the next: Adam's bias correction
+  uint64_t update = 1;             // 1 for the first commit, 2 for the next: bias correction
   const float* weights = nullptr;
   float* weights_out = nullptr;
   const float* state[2] = {nullptr, nullptr};

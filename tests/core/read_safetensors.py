@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a safetensors file by the letter of the format, with NumPy alone, and prints what is in it.
 
-One line a tensor, in the order of the data: name, shape, sum of the elements; then the SHA-256 of all data in the order of names.
+One line a tensor, in the order of the data: name, shape, sum of the elements; then the SHA-256 of
+all data in the order of names.
 """
 import hashlib
 import json

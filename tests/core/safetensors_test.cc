@@ -207,8 +207,8 @@ TEST_F(SafetensorsTest, HeadersOfOtherWritersAreRead) {
   WriteRaw(R"( {"a":{}} )", data);
   EXPECT_THAT(OpenError(), HasSubstr("does not start with '{'"));
   WriteRaw(
-      R"({"b" : {"shape":[3],"data_offsets":[8,11],"dtype":"U8"},
-          "__metadata__":{"format":"pt"}, "a":{"dtype":"BF16","data_offsets":[0,8],"shape":[2,2]}} )",
+      R"({"b" : {"shape":[3],"data_offsets":[8,11],"dtype":"U8"}, "__metadata__":{"format":"pt"},
+          "a":{"dtype":"BF16","data_offsets":[0,8],"shape":[2,2]}} )",
       data);
   const auto file = SafetensorsFile::Open(path_);
   ASSERT_TRUE(file.ok()) << file.status();
