@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "models/elementary.h"
 #include "models/random.h"
 
 namespace weir {
@@ -134,6 +135,22 @@ INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
                                              "Sigmoid", Activation::kSigmoid,
                                              [](double x) { return 1 / (1 + std::exp(-x)); }}),
                          [](const auto& info) { return info.param.name; });
+
+// The layer's loops are vectorised, this one need not be; and the tail of a vector is another code
+// than its body.
+TEST(ActivationBitsTest, VectorsAndTheirTailsGiveTheBitsOfTheScalarFunctions) {
+  for (int64_t count : {1, 7, 8, 15, 1003}) {
+    Doubles values = RandomValues(count, 8);
+    for (double& value : values) value *= 30;
+    Floats x(values, 1, count), tanh(values, 1, count), sigmoid(values, 1, count);
+    ActivationForward(Activation::kTanh, tanh.matrix);
+    ActivationForward(Activation::kSigmoid, sigmoid.matrix);
+    for (int64_t i = 0; i < count; ++i) {
+      EXPECT_EQ(tanh.matrix.data[i], Tanh(x.matrix.data[i]));
+      EXPECT_EQ(sigmoid.matrix.data[i], Sigmoid(x.matrix.data[i]));
+    }
+  }
+}
 
 const std::vector<int32_t> kLabels = {0, 3, 1, 1, 2};
 
