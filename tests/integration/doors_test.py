@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doors that need more than one program: a trainer in another language under `weir run`, and the load test."""
+import json
+import os
+import subprocess
+
+import cluster
+
+
+class DoorsTest(cluster.ClusterTest):
+
+    def test_the_numpy_trainer_trains_the_digits_as_the_workers_of_a_run(self):
+        run = self.start(os.path.join(cluster.SOURCE, "examples", "numpy.yaml"),
+                         environment={"PYTHONPATH": cluster.PYTHON_GEN})
+        self.assertEqual(run.wait(120), 0, run.text() + self.logs(run))
+        summary = run.summary()
+        self.assertGreaterEqual(summary["test_accuracy"], 0.95)
+        self.assertEqual(summary["status"], "ok")
+        self.assertEqual(run.left_behind(5), {})
+
+    def test_the_numpy_trainer_has_at_most_a_hundred_lines(self):
+        with open(os.path.join(cluster.SOURCE, "examples", "numpy_trainer.py")) as f:
+            self.assertLessEqual(len(f.readlines()), 100)
+
+    def load(self, *arguments, code=0):
+        done = subprocess.run([os.path.join(cluster.BIN, "weir-loadtest"), *arguments], capture_output=True, text=True,
+                              timeout=120, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_the_load_test_checks_every_answer_and_writes_its_figures(self):
+        path = os.path.join(self.temporary, "load.json")
+        output = self.load("--profile=mlp", "--servers=2", "--workers=2", "--steps=5", "--pulls=200", "--transport=tcp",
+                           "--codec=f32", "--roofline", f"--json={path}")
+        with open(path) as f:
+            row, = json.load(f)["rows"]
+        for key in ("step_ms_p50", "step_ms_p99", "throughput_mb_s", "wire_mb_s", "pull_us_p50", "pull_us_p99",
+                    "loaded_pull_us_p99", "raw_tcp_mb_s", "raw_rtt_us", "checked"):
+            self.assertGreater(row[key], 0, key)
+            if key != "checked":
+                self.assertIn(key, output)
+        self.assertEqual((row["wrong"], row["servers"], row["workers"], row["steps"]), (0, 2, 2, 10))
+
+    def test_the_load_test_refuses_what_it_does_not_know(self):
+        self.assertIn("resnet50", self.load("--profile=resnet51", code=2))
+        self.assertIn("not yet", self.load("--transport=shm", code=2))
+        self.assertIn("not yet", self.load("--codec=bf16", code=2))
+        self.assertIn("--steps", self.load("--stpes=3", code=2))
+
+
+if __name__ == "__main__":
+    cluster.main()

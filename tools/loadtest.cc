@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/loadtest.h"
+
+#include <gflags/gflags.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "launcher/child_process.h"
+#include "launcher/flags.h"
+#include "launcher/process_end.h"
+#include "launcher/run_directory.h"
+#include "tools/load_report.h"
+#include "weir/worker.h"
+
+DEFINE_string(profile, "resnet50", "tensors to move: resnet50, mlp or uniform:COUNTxSIZE");
+DEFINE_uint32(servers, 1, "server processes, 1 to 64");
+DEFINE_uint32(workers, 1, "load workers, a process each, 1 to 64");
+DEFINE_string(transport, "tcp", "how payloads travel: tcp");
+DEFINE_string(codec, "f32", "how values are encoded on the wire: f32");
+DEFINE_uint64(steps, 30, "counted push-pulls of the whole model, of each worker, 1 to 100000");
+DEFINE_uint64(pulls, 2000, "counted pulls of the smallest tensor, 1 to 1000000");
+DEFINE_bool(roofline, false, "measure what the machine can do at all, and print the share of it");
+DEFINE_string(json, "", "write the figures to this file too");
+DEFINE_bool(as_worker, false, "be one load worker (the load test starts these itself)");
+
+namespace weir {
+namespace {
+
+constexpr size_t kMaxReportBytes = size_t{64} << 20;
+constexpr int kUsage = 2;
+
+int Complain(const absl::Status& status, int code) {
+  std::cerr << "weir-loadtest: " << status.message() << "\n";
+  return code;
+}
+
+FlagTable LoadtestFlags() {
+  FlagTable table;
+  table.usage = "weir-loadtest [flags]";
+  table.about =
+      "Starts servers and workers on this machine, moves a model's gradients and weights between them, checks\n"
+      "every value that comes back, and prints what it measured. docs/performance.md says what each figure means.";
+  table.flags = {"profile", "servers", "workers", "transport", "codec", "steps", "pulls", "roofline", "json", "as_worker"};
+  return table;
+}
+
+absl::Status CheckRange(const char* flag, uint64_t value, uint64_t most) {
+  if (value >= 1 && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": from 1 to ", most));
+}
+
+absl::Status CheckFlags() {
+  if (FLAGS_transport != "tcp" && FLAGS_transport != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat("--transport=", FLAGS_transport, ": not yet; today it is tcp"));
+  }
+  if (FLAGS_codec != "f32") {
+    return absl::InvalidArgumentError(absl::StrCat("--codec=", FLAGS_codec, ": not yet; today it is f32"));
+  }
+  for (const absl::Status& status :
+       {CheckRange("servers", FLAGS_servers, 64), CheckRange("workers", FLAGS_workers, 64),
+        CheckRange("steps", FLAGS_steps, 100000), CheckRange("pulls", FLAGS_pulls, 1000000),
+        MakeLoadProfile(FLAGS_profile).status()}) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+std::string ReportPath(const std::string& run_dir, uint32_t rank) { return absl::StrCat(run_dir, "/load-", rank, ".json"); }
+
+// One load worker, started by `weir run` with the job in its environment. Its report goes to a file in the run's directory.
+absl::Status RunAsWorker() {
+  const char* run_dir = std::getenv("WEIR_RUN_DIR");
+  if (run_dir == nullptr) return absl::FailedPreconditionError("--as_worker is for the load test itself: WEIR_RUN_DIR is not set");
+  const auto profile = MakeLoadProfile(FLAGS_profile);
+  if (!profile.ok()) return profile.status();
+  const Result<Options> options = Options::FromEnvironment();
+  if (!options.ok()) return absl::FailedPreconditionError(options.status().ToString());
+  Result<std::unique_ptr<Worker>> worker = Worker::Connect(options.value());
+  if (!worker.ok()) return absl::UnavailableError(worker.status().ToString());
+  LoadOptions load;
+  load.steps = FLAGS_steps;
+  load.pulls = FLAGS_pulls;
+  const auto report = RunLoadWorker(**worker, *profile, load);
+  if (!report.ok()) return report.status();
+  const std::string path = ReportPath(run_dir, (*worker)->job().rank);
+  if (absl::Status status = WriteFile(path, ToJson(*report).dump(), 0644); !status.ok()) return status;
+  const Status left = (*worker)->Leave();
+  return left.ok() ? absl::OkStatus() : absl::InternalError(left.ToString());
+}
+
+// A directory of this load test's own, gone when it is.
+class TemporaryDirectory {
+ public:
+  static absl::StatusOr<std::unique_ptr<TemporaryDirectory>> Make() {
+    std::string path = (std::filesystem::temp_directory_path() / "weir-loadtest-XXXXXX").string();
+    if (mkdtemp(path.data()) == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
+    return std::unique_ptr<TemporaryDirectory>(new TemporaryDirectory(std::move(path)));
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;  // nothing is left to tell
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+  const std::string path_;
+};
+
+absl::StatusOr<std::string> ProgramDirectory() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return absl::NotFoundError(absl::StrCat("/proc/self/exe: ", error.message()));
+  return self.parent_path().string();
+}
+
+std::string TopologyText(const std::string& program) {
+  const std::vector<std::string> command = {program,
+                                            "--as_worker",
+                                            absl::StrCat("--profile=", FLAGS_profile),
+                                            absl::StrCat("--steps=", FLAGS_steps),
+                                            absl::StrCat("--pulls=", FLAGS_pulls)};
+  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", FLAGS_servers, "}\nworkers:\n  count: ", FLAGS_workers,
+                      "\n  program: [\"", absl::StrJoin(command, "\", \""),
+                      "\"]\nconsistency: {mode: asp}\ntransport: tcp\ntrain:\n  optimizer: {type: sgd, learning_rate: ",
+                      kLoadLearningRate, "}\n");
+}
+
+// Runs the cluster to its end.
+absl::Status RunCluster(const std::string& directory) {
+  const auto programs = ProgramDirectory();
+  if (!programs.ok()) return programs.status();
+  const std::string topology = absl::StrCat(directory, "/loadtest.yaml");
+  if (absl::Status status = WriteFile(topology, TopologyText(absl::StrCat(*programs, "/weir-loadtest")), 0644); !status.ok()) {
+    return status;
+  }
+  ProcessSpec spec;
+  spec.argv = {absl::StrCat(*programs, "/weir"), "run", topology, "--run_dir", absl::StrCat(directory, "/run")};
+  spec.log_path = absl::StrCat(directory, "/run.log");
+  const auto pid = StartProcess(spec);
+  if (!pid.ok()) return pid.status();
+  int wait_status = 0;
+  while (waitpid(*pid, &wait_status, 0) < 0) {
+    if (errno != EINTR) return absl::ErrnoToStatus(errno, "waitpid");
+  }
+  const ProcessEnd end = ProcessEnd::FromWaitStatus(wait_status);
+  if (end.ok()) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("the run ended with ", end.Describe(), ":\n", LastLines(spec.log_path, 40)));
+}
+
+absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) {
+  std::vector<LoadReport> reports;
+  for (uint32_t rank = 0; rank < FLAGS_workers; ++rank) {
+    const auto text = ReadFile(ReportPath(run_dir, rank), kMaxReportBytes);
+    if (!text.ok()) return text.status();
+    auto report = LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
+    if (!report.ok()) return report.status();
+    reports.push_back(*std::move(report));
+  }
+  return reports;
+}
+
+absl::Status Measure(std::optional<Roofline>* roofline, LoadRow* row) {
+  if (FLAGS_roofline) {
+    auto measured = MeasureRoofline({});
+    if (!measured.ok()) return measured.status();
+    *roofline = *measured;
+  }
+  const auto directory = TemporaryDirectory::Make();
+  if (!directory.ok()) return directory.status();
+  if (absl::Status status = RunCluster((*directory)->path()); !status.ok()) return status;
+  const auto reports = ReadReports(absl::StrCat((*directory)->path(), "/run"));
+  if (!reports.ok()) return reports.status();
+  *row = Summarize(*reports);
+  row->profile = FLAGS_profile;
+  row->transport = "tcp";
+  row->codec = FLAGS_codec;
+  row->servers = FLAGS_servers;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int LoadtestMain(const std::vector<std::string>& words) {
+  const FlagTable table = LoadtestFlags();
+  const auto line = ParseCommandLine(table, words);
+  if (!line.ok()) return Complain(line.status(), kUsage);
+  if (line->help) {
+    std::cout << HelpText(table);
+    return 0;
+  }
+  if (absl::Status status = CheckFlags(); !status.ok()) return Complain(status, kUsage);
+  if (FLAGS_as_worker) {
+    const absl::Status status = RunAsWorker();
+    return status.ok() ? 0 : Complain(status, 1);
+  }
+  std::optional<Roofline> roofline;
+  LoadRow row;
+  if (absl::Status status = Measure(&roofline, &row); !status.ok()) return Complain(status, 1);
+  std::cout << FormatTable(row, roofline);
+  if (!FLAGS_json.empty()) {
+    const absl::Status status = WriteFile(FLAGS_json, ToJson(row, roofline).dump(2) + "\n", 0644);
+    if (!status.ok()) return Complain(status, 1);
+  }
+  if (row.wrong == 0) return 0;
+  return Complain(absl::DataLossError(absl::StrCat(row.wrong, " answers were wrong")), 1);
+}
+
+}  // namespace weir
