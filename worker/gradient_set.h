@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_WORKER_GRADIENT_SET_H_
+#define WEIR_WORKER_GRADIENT_SET_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "weir/tensor.h"
+
+namespace weir {
+
+// One array for each tensor of a model, f32, 64-byte aligned: a gradient summed over some examples, or the weights. Owns the
+// memory; not thread-safe. Reductions run in a fixed order, so the same gradients give the same bits.
+class GradientSet {
+ public:
+  // Zero everywhere.
+  GradientSet(const std::vector<TensorSpec>& tensors, BufferPool* pool);
+
+  const std::vector<MutableTensorView>& views() const { return views_; }
+  std::vector<TensorView> const_views() const;
+
+  // Multiplies the gradient by whatever takes the norm of its mean over `examples`, over all tensors together, down to
+  // `clip_norm`; leaves a shorter one, and one that is not finite (the servers refuse it and say so), as it is.
+  // REQUIRES: examples > 0, clip_norm > 0.
+  void ClipMeanNorm(uint64_t examples, double clip_norm);
+
+  // this = this + right, element by element: a node of the fixed tree whose left child is this.
+  void AddRight(const GradientSet& right);
+
+ private:
+  std::vector<Buffer> buffers_;
+  std::vector<MutableTensorView> views_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_WORKER_GRADIENT_SET_H_

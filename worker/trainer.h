@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_WORKER_TRAINER_H_
+#define WEIR_WORKER_TRAINER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/part_tree.h"
+#include "weir/train.h"
+#include "worker/block_sums.h"
+#include "worker/gradient_set.h"
+
+namespace weir {
+
+// One run of Train (worker/include/weir/train.h): this worker's weights, its gradients and where it stands. Not thread-safe.
+class Trainer {
+ public:
+  // Both outlive it.
+  Trainer(Worker& worker, Model& model, const TrainOptions& options);
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  Result<TrainReport> Run();
+
+ private:
+  // What a step of this worker's parts came to.
+  struct StepLoss {
+    uint64_t examples = 0;
+    double loss_sum = 0;
+  };
+
+  // A block that was pushed and has not ended.
+  struct Pending {
+    BlockSums::Block block;
+    bool last = false;  // brings the new weights
+    Future<PushResult> future;
+  };
+
+  // Brings the weights anew. Sets step_ to the step that they are for, in bulk synchronous training.
+  Status Refresh();
+  Status BspStep(StepLoss* loss);
+  Status AspStep(StepLoss* loss);
+  // One part's gradient, clipped.
+  Result<PartResult> Compute(uint32_t part, GradientSet* gradient);
+  // Starts the push of a block; the last one brings the new weights.
+  void PushBlock(BlockSums::Block block, bool last);
+  Future<PushResult> Send(const Pending& pending);
+  void DropPending();
+  // Waits for the blocks and, if they did not bring them, for the new weights.
+  Status FinishStep();
+  Status WaitForStep();
+  // The gradient of all own parts together, for asp.
+  Result<PartResult> ComputeAll(GradientSet* gradient);
+  Result<PushResult> PushUntilEnded(std::vector<TensorPush> pushes, const PushOptions& options);
+  Status Refused(const PushResult& result) const;
+  void Count(const PushResult& result);
+  void Tell(const StepLoss& loss);
+  Status EvaluateNow();
+
+  bool bsp() const { return worker_.job().mode == Mode::kBsp; }
+  std::vector<TensorPull> AllWeights() const;
+  std::vector<TensorPush> AllGradients(const GradientSet* gradient) const;
+
+  Worker& worker_;
+  Model& model_;
+  const TrainOptions options_;
+  const std::vector<TensorSpec> tensors_;
+  const PartBlock own_;                   // parts
+  const std::vector<PartBlock> blocks_;   // maximal, of own_
+  const uint64_t steps_;
+  BufferPool pool_;
+  GradientSet weights_;
+  const std::vector<TensorView> weight_views_;
+  BlockSums sums_;
+  std::vector<Pending> pending_;
+  uint64_t step_ = 0;
+  uint64_t computed_ = 0;  // examples, recomputed ones included
+  TrainReport report_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_WORKER_TRAINER_H_
