@@ -20,6 +20,7 @@
 
 #include "core/float_vectors-inl.h"
 #include "core/optimizer_rules.h"
+#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace weir {
@@ -46,15 +47,8 @@ class RuleLoop {
         weight_decay_(hn::Set(Floats(), constants.weight_decay)) {}
 
   HWY_INLINE ApplyFlags Run(const ApplyCall& call) {
-    const size_t lanes = hn::Lanes(Floats());
-    const uint8_t* gradient = static_cast<const uint8_t*>(call.gradient);
-    size_t i = 0;
-    for (; i + lanes <= call.count; i += lanes) {
-      Step({gradient + i * sizeof(float), call.weights + i, State(call.state[0], 0, i),
-            State(call.state[1], 1, i), call.weights_out + i, State(call.state_out[0], 0, i),
-            State(call.state_out[1], 1, i)});
-    }
-    if (i < call.count) Tail(call, i);
+    const size_t done = MayStream(call) ? Vectors<true>(call) : Vectors<false>(call);
+    if (done < call.count) Tail(call, done);
     ApplyFlags flags;
     flags.nonfinite_gradient = gradient_watch_.seen();
     flags.nonfinite_result = result_watch_.seen();
@@ -62,12 +56,53 @@ class RuleLoop {
   }
 
  private:
+  // From this many elements on, the new state goes past the caches straight to memory: it is not
+  // read again before the next update of the slice, and storing it through the caches would first
+  // read the lines that it overwrites (measured with a model of 102 MB: 1.4 times faster for
+  // momentum and Adam). The new weights stay in the caches: they are sent next.
+  static constexpr size_t kStreamElements = 65536;
+
+  // Streaming stores need whole vectors at aligned addresses, and lines that are not being read.
+  static HWY_INLINE bool MayStream(const ApplyCall& call) {
+    bool may = Rule::kStates > 0 && call.count >= kStreamElements;
+    for (int s = 0; s < Rule::kStates; ++s) {
+      may = may && call.state_out[s] != call.state[s] &&
+            reinterpret_cast<uintptr_t>(call.state_out[s]) % HWY_MAX_BYTES == 0;
+    }
+    return may;
+  }
+
+  // Runs all whole vectors; returns how many elements that were.
+  template <bool kStream>
+  HWY_INLINE size_t Vectors(const ApplyCall& call) {
+    const size_t lanes = hn::Lanes(Floats());
+    const uint8_t* gradient = static_cast<const uint8_t*>(call.gradient);
+    size_t i = 0;
+    for (; i + lanes <= call.count; i += lanes) {
+      Step<kStream>({gradient + i * sizeof(float), call.weights + i, State(call.state[0], 0, i),
+                     State(call.state[1], 1, i), call.weights_out + i,
+                     State(call.state_out[0], 0, i), State(call.state_out[1], 1, i)});
+    }
+    if (kStream) hwy::FlushStream();  // before anybody is told that the state is there
+    return i;
+  }
+
+  template <bool kStream>
+  static HWY_INLINE void StoreState(FloatVector state, float* out) {
+    if (kStream) {
+      hn::Stream(state, Floats(), out);
+    } else {
+      hn::StoreU(state, Floats(), out);
+    }
+  }
+
   // The element `i` of state `index`, or null where the rule has no such state.
   template <class T>
   static HWY_INLINE T* State(T* state, int index, size_t i) {
     return index < Rule::kStates ? state + i : nullptr;
   }
 
+  template <bool kStream>
   HWY_INLINE void Step(const Lane& at) {
     const Floats d;
     FloatVector g = hn::Mul(LoadBytes(at.gradient), scale_);
@@ -84,11 +119,11 @@ class RuleLoop {
     hn::StoreU(result, d, at.weights_out);
     if constexpr (Rule::kStates >= 1) {
       result_watch_.See(state0);
-      hn::StoreU(state0, d, at.state0_out);
+      StoreState<kStream>(state0, at.state0_out);
     }
     if constexpr (Rule::kStates >= 2) {
       result_watch_.See(state1);
-      hn::StoreU(state1, d, at.state1_out);
+      StoreState<kStream>(state1, at.state1_out);
     }
   }
 
@@ -104,7 +139,7 @@ class RuleLoop {
                 bytes);
     std::memcpy(weights, call.weights + first, bytes);
     for (int s = 0; s < Rule::kStates; ++s) std::memcpy(states[s], call.state[s] + first, bytes);
-    Step({gradient, weights, states[0], states[1], weights, states[0], states[1]});
+    Step<false>({gradient, weights, states[0], states[1], weights, states[0], states[1]});
     std::memcpy(call.weights_out + first, weights, bytes);
     for (int s = 0; s < Rule::kStates; ++s)
       std::memcpy(call.state_out[s] + first, states[s], bytes);

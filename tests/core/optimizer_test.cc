@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/random_floats.h"
 
 namespace weir {
 namespace {
-
-using ::testing::HasSubstr;
 
 constexpr OptimizerType kAllTypes[] = {OptimizerType::kSgd,      OptimizerType::kMomentum,
                                        OptimizerType::kNesterov, OptimizerType::kAdagrad,
@@ -218,6 +218,41 @@ TEST_P(EveryOptimizerTest, GradientMayLieAtAnyByteAndOutputsMayBeTheInputs) {
   }
 }
 
+// Large ranges store their state past the caches when its address allows; here it does at shift 0.
+TEST_P(EveryOptimizerTest, LargeRangesGiveTheBitsOfSmallOnesAtEveryAlignment) {
+  constexpr size_t kLarge = 65536 + 5;
+  const OptimizerSpec spec = SpecOf(GetParam());
+  TestRandom random(8);
+  Tensor before(spec.type, random.Floats(kLarge, -1, 1));
+  for (auto& state : before.state) {
+    if (!state.empty()) state = random.Floats(kLarge, 0, 2);
+  }
+  const std::vector<float> gradient = random.Floats(kLarge, -1, 1);
+  Tensor expected = before;
+  for (size_t first = 0; first < kLarge; first += 1000) {
+    ApplyCall call =
+        before.Call(gradient.data(), first, std::min<size_t>(1000, kLarge - first), &expected);
+    call.learning_rate = 0.1f;
+    Apply(spec, call);
+  }
+  std::vector<float> memory[2];
+  for (auto& m : memory) m.resize(kLarge + 32);
+  for (size_t shift = 0; shift < 3; ++shift) {
+    Tensor out = before;
+    ApplyCall call = before.Call(gradient.data(), 0, kLarge, &out);
+    call.learning_rate = 0.1f;
+    for (int s = 0; s < StateTensors(spec.type); ++s) {
+      const uintptr_t address = reinterpret_cast<uintptr_t>(memory[s].data());
+      call.state_out[s] = memory[s].data() + (64 - address % 64) % 64 / sizeof(float) + shift;
+    }
+    Apply(spec, call);
+    for (int s = 0; s < StateTensors(spec.type); ++s) {
+      out.state[s].assign(call.state_out[s], call.state_out[s] + kLarge);
+    }
+    ASSERT_EQ(Bits(out) == Bits(expected), true) << "shift " << shift;
+  }
+}
+
 TEST_P(EveryOptimizerTest, WritesNothingBeyondItsRange) {
   const OptimizerSpec spec = SpecOf(GetParam());
   for (size_t count = 0; count <= 40; ++count) {
@@ -296,15 +331,6 @@ TEST_P(EveryOptimizerTest, ZeroGradientWithFreshStateLeavesWeightsAlone) {
   }
 }
 
-TEST_P(EveryOptimizerTest, NameParsesBack) {
-  ASSERT_TRUE(ParseOptimizerType(OptimizerName(GetParam())).ok());
-  EXPECT_EQ(*ParseOptimizerType(OptimizerName(GetParam())), GetParam());
-}
-
-TEST_P(EveryOptimizerTest, DefaultsAreValid) {
-  EXPECT_TRUE(Validate(SpecOf(GetParam())).ok()) << Validate(SpecOf(GetParam()));
-}
-
 // First steps from w = 1, g = 0.5 at rate 0.1, worked out by hand.
 float FirstStep(const OptimizerSpec& spec) {
   Tensor tensor(spec.type, {1});
@@ -338,65 +364,6 @@ TEST(OptimizerTest, BiasCorrectionHoldsAfterABillionUpdates) {
   call.update = 1000000000;
   Apply(spec, call);
   EXPECT_FLOAT_EQ(tensor.weights[0], 0.9f);
-}
-
-TEST(OptimizerTest, UnknownNameIsRefusedWithTheKnownOnes) {
-  const absl::Status status = ParseOptimizerType("adamax").status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("adamax"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("sgd, momentum, nesterov"));
-}
-
-// Expects `spec` to be refused with a message that names `field`.
-void ExpectInvalid(const OptimizerSpec& spec, const std::string& field) {
-  const absl::Status status = Validate(spec);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << field;
-  EXPECT_THAT(std::string(status.message()), HasSubstr(field));
-}
-
-TEST(OptimizerTest, FieldsOutOfRangeAreRefusedByName) {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  for (double bad : {-1.0, kNan, 1e39}) {
-    OptimizerSpec spec;
-    spec.learning_rate = bad;
-    ExpectInvalid(spec, "learning_rate");
-    spec = OptimizerSpec();
-    spec.weight_decay = bad;
-    ExpectInvalid(spec, "weight_decay");
-    spec = OptimizerSpec();
-    spec.clip_value = bad;
-    ExpectInvalid(spec, "clip_value");
-  }
-  for (double bad : {-0.1, 1.0, 1 - 1e-12, kNan}) {
-    OptimizerSpec spec = SpecOf(OptimizerType::kNesterov);
-    spec.momentum = bad;
-    ExpectInvalid(spec, "momentum");
-    spec = SpecOf(OptimizerType::kAdamW);
-    spec.beta1 = bad;
-    ExpectInvalid(spec, "beta1");
-    spec = SpecOf(OptimizerType::kAdam);
-    spec.beta2 = bad;
-    ExpectInvalid(spec, "beta2");
-    spec = SpecOf(OptimizerType::kRmsProp);
-    spec.decay = bad;
-    ExpectInvalid(spec, "decay");
-  }
-  for (double bad : {0.0, -1e-8, 1e-50, kNan}) {
-    OptimizerSpec spec = SpecOf(OptimizerType::kAdagrad);
-    spec.epsilon = bad;
-    ExpectInvalid(spec, "epsilon");
-  }
-  OptimizerSpec spec;
-  spec.type = static_cast<OptimizerType>(77);
-  ExpectInvalid(spec, "77");
-}
-
-TEST(OptimizerTest, FieldsOfOtherTypesAreIgnored) {
-  OptimizerSpec spec;
-  spec.momentum = 9;
-  spec.beta1 = -1;
-  spec.epsilon = 0;
-  EXPECT_TRUE(Validate(spec).ok()) << Validate(spec);
 }
 
 }  // namespace
