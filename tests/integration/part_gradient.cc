@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "Eigen/Core"
 #include "launcher/job_model.h"
 #include "launcher/topology_parse.h"
+#include "models/matrix.h"
 
 namespace weir {
 namespace {
@@ -61,8 +61,7 @@ int Run(const std::string& path, const std::vector<std::string>& settings, uint6
 
 int main(int argc, char** argv) {
   if (argc < 6) return weir::Fail("TOPOLOGY STEP PART WEIGHTS OUT [--set key=value ...]");
-  Eigen::setNbThreads(1);
-  Eigen::setCpuCacheSizes(32 << 10, 1 << 20, 8 << 20);
+  weir::FixEigenArithmetic();
   std::vector<std::string> settings;
   for (int i = 6; i + 1 < argc; i += 2) settings.push_back(argv[i + 1]);
   return weir::Run(argv[1], settings, std::strtoull(argv[2], nullptr, 10),

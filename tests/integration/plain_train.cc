@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "Eigen/Core"
 #include "core/buffer.h"
 #include "core/initializer.h"
 #include "core/optimizer.h"
@@ -17,6 +16,7 @@
 #include "core/schedule.h"
 #include "launcher/job_model.h"
 #include "launcher/topology_parse.h"
+#include "models/matrix.h"
 #include "worker/gradient_set.h"
 
 namespace weir {
@@ -110,8 +110,7 @@ int Run(const std::string& path, const std::vector<std::string>& settings) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return weir::Fail("TOPOLOGY [--set key=value ...]");
-  Eigen::setNbThreads(1);
-  Eigen::setCpuCacheSizes(32 << 10, 1 << 20, 8 << 20);
+  weir::FixEigenArithmetic();
   std::vector<std::string> settings;
   for (int i = 2; i + 1 < argc; i += 2) settings.push_back(argv[i + 1]);
   return weir::Run(argv[1], settings);
