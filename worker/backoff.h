@@ -9,11 +9,13 @@
 
 namespace weir {
 
-// How long to wait before trying again: doubled with each failure between two bounds, and drawn between a half and the whole of
-// it, so that workers that failed together do not come back together. Deterministic in its seed.
+// How long to wait before trying again: doubled with each failure between two bounds, and drawn
+// between a half and the whole of it, so that workers that failed together do not come back
+// together. Deterministic in its seed.
 class Backoff {
  public:
-  Backoff(uint64_t seed, absl::Duration min, absl::Duration max) : state_(seed), min_(min), max_(max) {}
+  Backoff(uint64_t seed, absl::Duration min, absl::Duration max)
+      : state_(seed), min_(min), max_(max) {}
 
   // REQUIRES: failures >= 1.
   absl::Duration Next(uint32_t failures) {

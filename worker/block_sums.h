@@ -14,10 +14,12 @@
 
 namespace weir {
 
-// Sums the gradients of one step's parts along the fixed tree (core/part_tree.h), as far as this worker's parts allow.
+// Sums the gradients of one step's parts along the fixed tree (core/part_tree.h), as far as this
+// worker's parts allow.
 //
-// A part without examples is left out of every sum, as the shards do: adding zeros could change the bits of a negative zero.
-// Keeps the memory of finished steps for the next ones. Deterministic; not thread-safe.
+// A part without examples is left out of every sum, as the shards do: adding zeros could change the
+// bits of a negative zero. Keeps the memory of finished steps for the next ones. Deterministic; not
+// thread-safe.
 class BlockSums {
  public:
   // A block and its gradient, summed over `examples`; without examples the gradient is not set.

@@ -37,35 +37,36 @@ uint64_t Client::Core::DeliveredVersion(uint32_t tensor, uint64_t offset) const 
   return slice < delivered_.size() && delivered_[slice] != kNever ? delivered_[slice] : 0;
 }
 
-Client::Client(ClientOptions options, BufferPool* pool) : core_(std::make_unique<Core>(std::move(options), pool)) {}
+Client::Client(ClientOptions options, BufferPool* pool)
+    : core_(std::make_unique<Core>(std::move(options), pool)) {}
 Client::~Client() = default;
 
-void Client::Pull(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options, absl::Time now,
-                  ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kPull;
-  made.pulls = std::move(tensors);
-  made.pull_options = options;
-  core_->Begin(now, effects);
-  core_->Admit(call, std::move(made), options.deadline);
-  core_->Finish();
-}
-
-void Client::Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options, absl::Time now,
-                  ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kSync;
-  made.pulls = std::move(tensors);
-  made.pull_options = options;
-  core_->Begin(now, effects);
-  core_->Admit(call, std::move(made), options.deadline);
-  core_->Finish();
-}
-
-void Client::Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options, bool want_values,
+void Client::Pull(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options,
                   absl::Time now, ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kPush;
+  ClientCall made;
+  made.kind = ClientCallKind::kPull;
+  made.pulls = std::move(tensors);
+  made.pull_options = options;
+  core_->Begin(now, effects);
+  core_->Admit(call, std::move(made), options.deadline);
+  core_->Finish();
+}
+
+void Client::Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options,
+                  absl::Time now, ClientEffects* effects) {
+  ClientCall made;
+  made.kind = ClientCallKind::kSync;
+  made.pulls = std::move(tensors);
+  made.pull_options = options;
+  core_->Begin(now, effects);
+  core_->Admit(call, std::move(made), options.deadline);
+  core_->Finish();
+}
+
+void Client::Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options,
+                  bool want_values, absl::Time now, ClientEffects* effects) {
+  ClientCall made;
+  made.kind = ClientCallKind::kPush;
   made.pushes = std::move(tensors);
   made.push_options = options;
   made.want_values = want_values;
@@ -75,17 +76,17 @@ void Client::Push(uint64_t call, std::vector<TensorPush> tensors, const PushOpti
 }
 
 void Client::NewSequence(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kNewSequence;
+  ClientCall made;
+  made.kind = ClientCallKind::kNewSequence;
   core_->Begin(now, effects);
   core_->Admit(call, std::move(made), deadline);
   core_->Finish();
 }
 
-void Client::PutState(uint64_t call, uint64_t sequence, const std::string& state, Deadline deadline, absl::Time now,
-                      ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kPutState;
+void Client::PutState(uint64_t call, uint64_t sequence, const std::string& state, Deadline deadline,
+                      absl::Time now, ClientEffects* effects) {
+  ClientCall made;
+  made.kind = ClientCallKind::kPutState;
   made.state = state;
   made.state_sequence = sequence;
   core_->Begin(now, effects);
@@ -94,16 +95,16 @@ void Client::PutState(uint64_t call, uint64_t sequence, const std::string& state
 }
 
 void Client::GetState(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kGetState;
+  ClientCall made;
+  made.kind = ClientCallKind::kGetState;
   core_->Begin(now, effects);
   core_->Admit(call, std::move(made), deadline);
   core_->Finish();
 }
 
 void Client::Leave(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects) {
-  Call made;
-  made.kind = CallKind::kLeave;
+  ClientCall made;
+  made.kind = ClientCallKind::kLeave;
   core_->Begin(now, effects);
   core_->Admit(call, std::move(made), deadline);
   core_->Finish();
@@ -127,13 +128,15 @@ void Client::Connected(uint64_t connection, absl::Time now, ClientEffects* effec
   core_->Finish();
 }
 
-void Client::Disconnected(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects) {
+void Client::Disconnected(uint64_t connection, const absl::Status& why, absl::Time now,
+                          ClientEffects* effects) {
   core_->Begin(now, effects);
   core_->Disconnected(connection, why);
   core_->Finish();
 }
 
-void Client::Receive(uint64_t connection, ServerFrame frame, absl::Time now, ClientEffects* effects) {
+void Client::Receive(uint64_t connection, ServerFrame frame, absl::Time now,
+                     ClientEffects* effects) {
   core_->Begin(now, effects);
   core_->Receive(connection, std::move(frame));
   core_->Finish();
@@ -156,7 +159,9 @@ void Client::Stop(const Status& why, absl::Time now, ClientEffects* effects) {
 
 Client::Statistics Client::statistics() const { return core_->statistics(); }
 uint64_t Client::epoch() const { return core_->epoch(); }
-uint64_t Client::DeliveredVersion(uint32_t tensor, uint64_t offset) const { return core_->DeliveredVersion(tensor, offset); }
+uint64_t Client::DeliveredVersion(uint32_t tensor, uint64_t offset) const {
+  return core_->DeliveredVersion(tensor, offset);
+}
 std::string Client::WaitsFor() const { return core_->WaitsFor(); }
 
 }  // namespace weir

@@ -29,19 +29,21 @@ struct ClientOptions {
   uint64_t incarnation = 0;
   std::string build_id;
   uint32_t lane = 0;
-  bool bsp = true;            // the job's mode; false: asp
-  uint64_t session_nonce = 1; // of the first session; each later one is greater by one
-  uint64_t seed = 0;          // of the jitter of back-off
+  bool bsp = true;             // the job's mode; false: asp
+  uint64_t session_nonce = 1;  // of the first session; each later one is greater by one
+  uint64_t seed = 0;           // of the jitter of back-off
   absl::Duration default_deadline = absl::Seconds(60);
-  absl::Duration min_backoff = absl::Milliseconds(50);  // between two connections to a shard, doubled each time ...
-  absl::Duration max_backoff = absl::Seconds(2);        // ... up to this; jittered down to a half of it
+  absl::Duration min_backoff =
+      absl::Milliseconds(50);  // between two connections to a shard, doubled each time ...
+  absl::Duration max_backoff = absl::Seconds(2);  // ... up to this; jittered down to a half of it
   size_t max_calls = 1024;
   size_t max_tickets = 64;
 };
 
 // What the client wants done, in order.
 
-// Open a connection to `shard`. Its events (Connected, Disconnected, Receive) name `connection`, which is never used twice.
+// Open a connection to `shard`. Its events (Connected, Disconnected, Receive) name `connection`,
+// which is never used twice.
 struct ConnectEffect {
   uint64_t connection = 0;
   uint32_t shard = 0;
@@ -66,34 +68,44 @@ struct DeliverEffect {
 struct CompleteEffect {
   uint64_t call = 0;
   Status status;
-  // When ok, by the kind of call: PullResult (Pull, Sync), PushResult (Push), WorkerState (GetState), uint64_t (NewSequence),
-  // monostate (PutState, Leave).
+  // When ok, by the kind of call: PullResult (Pull, Sync), PushResult (Push), WorkerState
+  // (GetState), uint64_t (NewSequence), monostate (PutState, Leave).
   std::variant<std::monostate, PullResult, PushResult, WorkerState, uint64_t> value;
 };
-// Ask the coordinator for a layout newer than this epoch and hand it to SetLayout. Asked once until SetLayout is called.
+// Ask the coordinator for a layout newer than this epoch and hand it to SetLayout. Asked once until
+// SetLayout is called.
 struct FetchLayoutEffect {
   uint64_t newer_than = 0;
 };
-using ClientEffect =
-    std::variant<ConnectEffect, DisconnectEffect, SendEffect, DeliverEffect, CompleteEffect, FetchLayoutEffect>;
+using ClientEffect = std::variant<ConnectEffect, DisconnectEffect, SendEffect, DeliverEffect,
+                                  CompleteEffect, FetchLayoutEffect>;
 using ClientEffects = std::vector<ClientEffect>;
 
-// The worker's end of the data plane: turns calls into frames and frames into completed calls. It alone knows
+// The worker's end of the data plane: turns calls into frames and frames into completed calls. It
+// alone knows
 //
-// - sessions: hello, bind (a shard whose slices are not those of the layout is not spoken to), reconnects with back-off;
+// - sessions: hello, bind (a shard whose slices are not those of the layout is not spoken to),
+// reconnects with back-off;
 // - routing: which slices a call means, one request a slice (one a shard for Sync);
-// - credits: requests, pushed bytes and reply bytes of each session; what does not fit waits, first layers first;
+// - credits: requests, pushed bytes and reply bytes of each session; what does not fit waits, first
+// layers first;
 // - reassembly into the caller's memory, and the versions delivered;
-// - retry: what a lost connection or an overloaded shard left unanswered is sent again, a push under its sequence; that is safe
-//   because a shard applies a (worker, incarnation, sequence, slice) at most once and answers the second with the first outcome;
-// - sequences: from one above the greatest that any shard remembers, never reused; and the lowest still pending;
-// - deadlines, which end a call whatever the servers do, and the tickets of pushes whose end is then unknown;
-// - stale (the values come back with the answer), moved (the layout is fetched anew, all calls end kAborted, everything known
+// - retry: what a lost connection or an overloaded shard left unanswered is sent again, a push
+// under its sequence; that is safe
+//   because a shard applies a (worker, incarnation, sequence, slice) at most once and answers the
+//   second with the first outcome;
+// - sequences: from one above the greatest that any shard remembers, never reused; and the lowest
+// still pending;
+// - deadlines, which end a call whatever the servers do, and the tickets of pushes whose end is
+// then unknown;
+// - stale (the values come back with the answer), moved (the layout is fetched anew, all calls end
+// kAborted, everything known
 //   of the old epoch is dropped) and fenced (every call from then on ends kFailedPrecondition).
 //
-// Deterministic: events in, effects out; time is handed in with each event and does not go back. No threads, locks or I/O.
-// Reads the gradients of a push while the push is under way, copying slices into blocks of `pool` as they are sent; writes no
-// caller's memory itself (DeliverEffect does). In the steady state it asks the allocator for no block of a slice's size.
+// Deterministic: events in, effects out; time is handed in with each event and does not go back. No
+// threads, locks or I/O. Reads the gradients of a push while the push is under way, copying slices
+// into blocks of `pool` as they are sent; writes no caller's memory itself (DeliverEffect does). In
+// the steady state it asks the allocator for no block of a slice's size.
 //
 // Every call id given in is completed exactly once. Statuses are those of weir/worker.h.
 class Client {
@@ -104,29 +116,34 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Calls. `call` is the caller's name for it, not in use. Effects are appended. A call made before the first layout waits.
-  void Pull(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options, absl::Time now, ClientEffects* effects);
-  void Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options, absl::Time now, ClientEffects* effects);
+  // Calls. `call` is the caller's name for it, not in use. Effects are appended. A call made before
+  // the first layout waits.
+  void Pull(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options,
+            absl::Time now, ClientEffects* effects);
+  void Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options,
+            absl::Time now, ClientEffects* effects);
   // With want_values: PushPull.
-  void Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options, bool want_values, absl::Time now,
-            ClientEffects* effects);
+  void Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options,
+            bool want_values, absl::Time now, ClientEffects* effects);
   void NewSequence(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects);
-  void PutState(uint64_t call, uint64_t sequence, const std::string& state, Deadline deadline, absl::Time now,
-                ClientEffects* effects);
+  void PutState(uint64_t call, uint64_t sequence, const std::string& state, Deadline deadline,
+                absl::Time now, ClientEffects* effects);
   void GetState(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects);
   void Leave(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects);
   // Ends the call with kCancelled; no-op when it has ended.
   void Cancel(uint64_t call, absl::Time now, ClientEffects* effects);
 
-  // The layout to use from now on. One of the same epoch changes nothing. A newer one ends the calls that were under way with
-  // kAborted; calls that have not sent anything go on with it.
+  // The layout to use from now on. One of the same epoch changes nothing. A newer one ends the
+  // calls that were under way with kAborted; calls that have not sent anything go on with it.
   void SetLayout(const Layout& layout, absl::Time now, ClientEffects* effects);
 
-  // Connections. Connected: frames may be sent. Disconnected: it is over, whoever ended it, with what the server or the
-  // transport said. FAILED_PRECONDITION, UNAUTHENTICATED, PERMISSION_DENIED and UNIMPLEMENTED mean that this server will not
-  // have this client: every call ends kFailedPrecondition. Anything else is tried again.
+  // Connections. Connected: frames may be sent. Disconnected: it is over, whoever ended it, with
+  // what the server or the transport said. FAILED_PRECONDITION, UNAUTHENTICATED, PERMISSION_DENIED
+  // and UNIMPLEMENTED mean that this server will not have this client: every call ends
+  // kFailedPrecondition. Anything else is tried again.
   void Connected(uint64_t connection, absl::Time now, ClientEffects* effects);
-  void Disconnected(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects);
+  void Disconnected(uint64_t connection, const absl::Status& why, absl::Time now,
+                    ClientEffects* effects);
   void Receive(uint64_t connection, ServerFrame frame, absl::Time now, ClientEffects* effects);
 
   // Handles what is due by `now`.
@@ -139,14 +156,14 @@ class Client {
 
   // For people and for tests.
   struct Statistics {
-    uint64_t calls = 0;          // under way
-    uint64_t requests = 0;       // sent and not answered, or waiting to be sent
-    uint64_t connects = 0;       // since the start
-    uint64_t resent = 0;         // requests sent again after a lost connection
-    uint64_t overloaded = 0;     // answers
+    uint64_t calls = 0;       // under way
+    uint64_t requests = 0;    // sent and not answered, or waiting to be sent
+    uint64_t connects = 0;    // since the start
+    uint64_t resent = 0;      // requests sent again after a lost connection
+    uint64_t overloaded = 0;  // answers
     uint64_t moved = 0;
-    uint64_t ignored = 0;        // answers to requests that had ended
-    PushTally pushes;            // slices, since the start
+    uint64_t ignored = 0;  // answers to requests that had ended
+    PushTally pushes;      // slices, since the start
   };
   Statistics statistics() const;
   uint64_t epoch() const;

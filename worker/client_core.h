@@ -22,17 +22,19 @@ namespace weir {
 
 // The parts of Client; see worker/client.h for what they do together.
 //
-// A *call* is what the user asked for. It is *planned*, cut into one *piece* a slice and into *requests*, as soon as a layout
-// is there and every shard has said hello once. A request is one frame, sent as often as needed until it is answered; a piece is
-// done when its answer is in. A request whose call has ended early keeps its credits, as an orphan, until it is answered or its
+// A *call* is what the user asked for. It is *planned*, cut into one *piece* a slice and into
+// *requests*, as soon as a layout is there and every shard has said hello once. A request is one
+// frame, sent as often as needed until it is answered; a piece is done when its answer is in. A
+// request whose call has ended early keeps its credits, as an orphan, until it is answered or its
 // connection is lost.
 //
-//   client_calls.cc    calls in, planning, the end of a call
+//   client_calls.cc    calls in, the end of a call
+//   client_plan.cc     what a call asks of which shard
 //   client_session.cc  connections, hello, bind, sending
 //   client_replies.cc  answers
-enum class CallKind { kPull, kSync, kPush, kNewSequence, kPutState, kGetState, kLeave };
+enum class ClientCallKind { kPull, kSync, kPush, kNewSequence, kPutState, kGetState, kLeave };
 
-struct Piece {
+struct ClientPiece {
   size_t entry = 0;  // of the call's pulls or pushes
   size_t slice = 0;
   uint64_t base = 0;  // push: base version; pull: the version at hand, if `has_base`
@@ -42,8 +44,8 @@ struct Piece {
   bool final = false;    // push: `outcome` is
 };
 
-struct Call {
-  CallKind kind = CallKind::kPull;
+struct ClientCall {
+  ClientCallKind kind = ClientCallKind::kPull;
   absl::Time deadline;
   bool planned = false;
   std::vector<TensorPull> pulls;
@@ -56,7 +58,7 @@ struct Call {
   WorkerState found_state;      // get_state
 
   uint64_t sequence = 0;  // push, once planned; new_sequence: the ticket
-  std::vector<Piece> pieces;
+  std::vector<ClientPiece> pieces;
   std::set<uint64_t> requests;        // not answered yet
   std::map<size_t, size_t> piece_of;  // sync: by slice
   uint64_t not_modified = 0;
@@ -65,13 +67,13 @@ struct Call {
   std::string waits_for;  // as the last PENDING said
 };
 
-enum class RequestKind { kPull, kSync, kPush, kPutState, kGetState, kLeave };
+enum class ClientRequestKind { kPull, kSync, kPush, kPutState, kGetState, kLeave };
 
-struct Request {
+struct ClientRequest {
   enum class State { kQueued, kDelayed, kSent, kParked };
   uint64_t call = 0;
   bool orphan = false;
-  RequestKind kind = RequestKind::kPull;
+  ClientRequestKind kind = ClientRequestKind::kPull;
   State state = State::kQueued;
   size_t shard = 0;
   size_t order = 0;  // the slice: first layers first
@@ -90,15 +92,16 @@ struct ShardLink {
   enum class State { kBackoff, kConnecting, kHello, kBind, kBindLater, kReady };
   State state = State::kBackoff;
   std::string address;
-  uint64_t connection = 0;     // 0: none
-  uint64_t handshake = 0;      // request id of the hello or bind sent last
-  absl::Time due;              // kBackoff: connect; kBindLater: bind; others but kReady: give the handshake up
-  uint32_t failures = 0;       // in a row
-  bool greeted = false;        // has been ready once in this epoch
-  std::string trouble;         // why it is not connected, for people
+  uint64_t connection = 0;  // 0: none
+  uint64_t handshake = 0;   // request id of the hello or bind sent last
+  absl::Time due;  // kBackoff: connect; kBindLater: bind; others but kReady: give the handshake up
+  uint32_t failures = 0;  // in a row
+  bool greeted = false;   // has been ready once in this epoch
+  std::string trouble;    // why it is not connected, for people
   Credits credits;
   uint32_t max_wait_ms = 0;
-  std::set<std::pair<size_t, uint64_t>> queue;  // (order, request): first layers first, then first come
+  std::set<std::pair<size_t, uint64_t>>
+      queue;  // (order, request): first layers first, then first come
   std::set<std::pair<absl::Time, uint64_t>> delayed;
   std::set<uint64_t> sent;
 };
@@ -112,7 +115,7 @@ class Client::Core {
   void Finish();
 
   // client_calls.cc
-  void Admit(uint64_t id, Call call, Deadline deadline);
+  void Admit(uint64_t id, ClientCall call, Deadline deadline);
   void Cancel(uint64_t id);
   void SetLayout(const Layout& layout);
   void ExpireCalls();
@@ -135,23 +138,25 @@ class Client::Core {
  private:
   static constexpr uint64_t kNever = ~uint64_t{0};  // no version was delivered
 
-  // client_calls.cc
+  // client_plan.cc
   void PlanWaiting();
-  Status Plan(uint64_t id, Call& call);
-  Status PlanPull(uint64_t id, Call& call);
-  Status PlanSync(uint64_t id, Call& call);
-  Status PlanPush(uint64_t id, Call& call);
-  Status CutPull(Call& call);
-  void AskPulls(uint64_t id, Call& call);
-  Status CutPush(Call& call);
-  void Ask(uint64_t id, Call& call, Request request);
-  bool Adopt(uint64_t id, Call& call, size_t piece);
-  void Complete(uint64_t id, Call& call);  // every request is answered
+  Status Plan(uint64_t id, ClientCall& call);
+  Status PlanPull(uint64_t id, ClientCall& call);
+  Status PlanSync(uint64_t id, ClientCall& call);
+  Status PlanPush(uint64_t id, ClientCall& call);
+  Status CutPull(ClientCall& call);
+  void AskPulls(uint64_t id, ClientCall& call);
+  Status CutPush(ClientCall& call);
+  void Ask(uint64_t id, ClientCall& call, ClientRequest request);
+  bool Adopt(uint64_t id, ClientCall& call, size_t piece);
+
+  // client_calls.cc
+  void Complete(uint64_t id, ClientCall& call);  // every request is answered
   void End(uint64_t id, const Status& status);
-  PullResult MakePullResult(const Call& call) const;
-  PushResult MakePushResult(const Call& call);
-  std::string WaitsFor(const Call& call) const;
-  const char* KindName(const Call& call) const;
+  PullResult MakePullResult(const ClientCall& call) const;
+  PushResult MakePushResult(const ClientCall& call);
+  std::string WaitsFor(const ClientCall& call) const;
+  const char* KindName(const ClientCall& call) const;
 
   // client_session.cc
   void Connect(size_t shard);
@@ -162,11 +167,13 @@ class Client::Core {
   void PumpAll();
   void Pump(ShardLink& session, size_t shard);
   bool TensorOnShard(uint32_t tensor, size_t shard) const;
-  ClientFrame MakeFrame(uint64_t id, const Request& request, const ShardLink& session);
-  PushFrame MakePush(const Request& request);
-  void Queue(uint64_t id, Request& request);
-  void Delay(uint64_t id, Request& request, absl::Duration wait);
-  void Detach(uint64_t id, Request& request);  // from its session's lists, credits given back if it was sent
+  ClientFrame MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session);
+  PushFrame MakePush(const ClientRequest& request);
+  void Queue(uint64_t id, ClientRequest& request);
+  void Delay(uint64_t id, ClientRequest& request, absl::Duration wait);
+  void Detach(
+      uint64_t id,
+      ClientRequest& request);  // from its session's lists, credits given back if it was sent
   bool AllGreeted() const;
   std::string Trouble(size_t shard) const;
   std::string ShardName(size_t shard) const;
@@ -175,22 +182,23 @@ class Client::Core {
   void OnHelloReply(size_t shard, const ServerFrame& frame);
   void OnBindReply(size_t shard, const BindReplyFrame& reply);
   void OnHandshakeError(size_t shard, const ErrorReplyFrame& error);
-  void OnPull(uint64_t id, Request& request, PullReplyFrame& reply);
-  void OnSyncPart(uint64_t id, Request& request, PullReplyFrame& reply);
-  void OnPush(uint64_t id, Request& request, PushReplyFrame& reply);
-  void OnPushFinal(uint64_t id, Request& request, PushReplyFrame& reply);
-  void FollowWithPull(uint64_t id, Request& request);
-  void OnState(uint64_t id, Request& request, StateReplyFrame& reply);
-  void OnError(uint64_t id, Request& request, const ErrorReplyFrame& error);
-  void OnOverloaded(uint64_t id, Request& request, uint32_t retry_after_ms);
-  void OnPending(uint64_t id, Request& request, const std::string& reason);
-  void Answered(uint64_t id, Request& request);  // the last answer of a request is in
-  void Drop(uint64_t id, Request& request);
+  void OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
+  void OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
+  void OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& reply);
+  void OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFrame& reply);
+  void FollowWithPull(uint64_t id, ClientRequest& request);
+  void OnState(uint64_t id, ClientRequest& request, StateReplyFrame& reply);
+  void OnError(uint64_t id, ClientRequest& request, const ErrorReplyFrame& error);
+  void OnOverloaded(uint64_t id, ClientRequest& request, uint32_t retry_after_ms);
+  void OnPending(uint64_t id, ClientRequest& request, const std::string& reason);
+  void Answered(uint64_t id, ClientRequest& request);  // the last answer of a request is in
+  void Drop(uint64_t id, ClientRequest& request);
   void Moved();
   void BadFrame(size_t shard, const std::string& what);
-  void Deliver(const Call& call, uint64_t id, size_t piece, const Payload& payload, uint64_t version);
+  void Deliver(const ClientCall& call, uint64_t id, size_t piece, const Payload& payload,
+               uint64_t version);
 
-  Call* FindCall(const Request& request);
+  ClientCall* FindCall(const ClientRequest& request);
 
   const ClientOptions options_;
   BufferPool* const pool_;
@@ -211,10 +219,10 @@ class Client::Core {
   std::vector<std::string> names_;   // by tensor
 
   std::map<uint64_t, size_t> shard_of_connection_;
-  std::map<uint64_t, Call> calls_;
+  std::map<uint64_t, ClientCall> calls_;
   std::deque<uint64_t> waiting_;  // calls not planned, in the order made
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
-  std::map<uint64_t, Request> requests_;
+  std::map<uint64_t, ClientRequest> requests_;
   std::map<std::pair<uint64_t, size_t>, uint64_t> orphan_pushes_;  // (sequence, slice): request
   uint64_t next_connection_ = 1;
   uint64_t next_request_ = 1;

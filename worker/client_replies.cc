@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of the shards. What a shard sends is data: an answer that does not fit its request ends the connection, and the
-// request is sent again.
+// Answers of the shards. What a shard sends is data: an answer that does not fit its request ends
+// the connection, and the request is sent again.
 #include <algorithm>
 #include <utility>
 
@@ -10,25 +10,29 @@
 namespace weir {
 namespace {
 
-// A request whose call has less time left is not sent again after OUTCOME_PENDING: the call ends first.
+// A request whose call has less time left is not sent again after OUTCOME_PENDING: the call ends
+// first.
 constexpr absl::Duration kWorthAsking = absl::Milliseconds(300);
 constexpr absl::Duration kPendingPause = absl::Milliseconds(10);
 
 Status Fenced(const std::string& reason) {
   return Status(StatusCode::kFailedPrecondition,
-                absl::StrCat("fenced: a newer incarnation of this worker exists; stop", reason.empty() ? "" : ": ", reason));
+                absl::StrCat("fenced: a newer incarnation of this worker exists; stop",
+                             reason.empty() ? "" : ": ", reason));
 }
 
 Status Gone(uint64_t step, uint64_t newest) {
-  return Status(StatusCode::kAborted, absl::StrCat("the weights that step ", step, " reads are gone: the newest version is ",
-                                                   newest, "; sync without a step and go on from there"));
+  return Status(
+      StatusCode::kAborted,
+      absl::StrCat("the weights that step ", step, " reads are gone: the newest version is ",
+                   newest, "; sync without a step and go on from there"));
 }
 
 bool Readable(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
 
 }  // namespace
 
-Call* Client::Core::FindCall(const Request& request) {
+ClientCall* Client::Core::FindCall(const ClientRequest& request) {
   const auto at = calls_.find(request.call);
   return request.orphan || at == calls_.end() ? nullptr : &at->second;
 }
@@ -42,7 +46,8 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
   if (frame.epoch > epoch_) return Moved();
   if (frame.epoch < epoch_) {
     if (session.state != ShardLink::State::kReady) {
-      Lose(shard, absl::StrCat("it serves epoch ", frame.epoch, ", the layout is of epoch ", epoch_));
+      Lose(shard,
+           absl::StrCat("it serves epoch ", frame.epoch, ", the layout is of epoch ", epoch_));
     }
     return;  // of an epoch gone by: means nothing here
   }
@@ -50,7 +55,8 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
   if (session.state != ShardLink::State::kReady) {
     if (frame.request_id != session.handshake) return;
     if (auto* bound = std::get_if<BindReplyFrame>(&frame.kind)) return OnBindReply(shard, *bound);
-    if (auto* error = std::get_if<ErrorReplyFrame>(&frame.kind)) return OnHandshakeError(shard, *error);
+    if (auto* error = std::get_if<ErrorReplyFrame>(&frame.kind))
+      return OnHandshakeError(shard, *error);
     return OnHelloReply(shard, frame);
   }
   const auto found = requests_.find(frame.request_id);
@@ -60,23 +66,29 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
   }
   session.failures = 0;
   const uint64_t id = frame.request_id;
-  Request& request = found->second;
+  ClientRequest& request = found->second;
   if (auto* error = std::get_if<ErrorReplyFrame>(&frame.kind)) return OnError(id, request, *error);
   if (auto* pull = std::get_if<PullReplyFrame>(&frame.kind)) {
-    if (request.kind == RequestKind::kPull) return OnPull(id, request, *pull);
-    if (request.kind == RequestKind::kSync) return OnSyncPart(id, request, *pull);
+    if (request.kind == ClientRequestKind::kPull) return OnPull(id, request, *pull);
+    if (request.kind == ClientRequestKind::kSync) return OnSyncPart(id, request, *pull);
   }
   auto* push = std::get_if<PushReplyFrame>(&frame.kind);
-  if (push != nullptr && request.kind == RequestKind::kPush) return OnPush(id, request, *push);
+  if (push != nullptr && request.kind == ClientRequestKind::kPush)
+    return OnPush(id, request, *push);
   auto* state = std::get_if<StateReplyFrame>(&frame.kind);
-  if (state != nullptr && (request.kind == RequestKind::kGetState || request.kind == RequestKind::kPutState)) {
+  if (state != nullptr && (request.kind == ClientRequestKind::kGetState ||
+                           request.kind == ClientRequestKind::kPutState)) {
     return OnState(id, request, *state);
   }
-  if (std::holds_alternative<LeaveReplyFrame>(frame.kind) && request.kind == RequestKind::kLeave) return Answered(id, request);
+  if (std::holds_alternative<LeaveReplyFrame>(frame.kind) &&
+      request.kind == ClientRequestKind::kLeave)
+    return Answered(id, request);
   BadFrame(shard, "it answered with a frame of another kind");
 }
 
-void Client::Core::BadFrame(size_t shard, const std::string& what) { Lose(shard, absl::StrCat("bad frame: ", what)); }
+void Client::Core::BadFrame(size_t shard, const std::string& what) {
+  Lose(shard, absl::StrCat("bad frame: ", what));
+}
 
 void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
   ShardLink& session = sessions_[shard];
@@ -85,13 +97,15 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
     return BadFrame(shard, "it did not answer hello");
   }
   if (hello->protocol != kProtocol) {
-    return Fail(Status(StatusCode::kFailedPrecondition, absl::StrCat(ShardName(shard), " speaks protocol ", hello->protocol,
-                                                                     ", this worker ", kProtocol)));
+    return Fail(Status(StatusCode::kFailedPrecondition,
+                       absl::StrCat(ShardName(shard), " speaks protocol ", hello->protocol,
+                                    ", this worker ", kProtocol)));
   }
   const uint32_t mode = options_.bsp ? 1 : 2;  // weir.v1.Mode
   if (hello->mode != mode) {
     return Fail(Status(StatusCode::kFailedPrecondition,
-                       absl::StrCat(ShardName(shard), " runs mode ", hello->mode, ", this worker's job mode ", mode)));
+                       absl::StrCat(ShardName(shard), " runs mode ", hello->mode,
+                                    ", this worker's job mode ", mode)));
   }
   session.credits.SetLimits(hello->max_requests, hello->max_push_bytes, hello->max_reply_bytes);
   session.max_wait_ms = hello->max_wait_ms;
@@ -103,8 +117,10 @@ void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
   ShardLink& session = sessions_[shard];
   if (session.state != ShardLink::State::kBind) return BadFrame(shard, "a bind reply out of turn");
   for (const BindReplyFrame::Binding& binding : reply.bindings) {
-    if (binding.tensor_id == 0 || binding.tensor_id > names_.size() || names_[binding.tensor_id - 1] != binding.layer_name) {
-      return Lose(shard, absl::StrCat("it binds ", binding.layer_name, " to another id than the layout"));
+    if (binding.tensor_id == 0 || binding.tensor_id > names_.size() ||
+        names_[binding.tensor_id - 1] != binding.layer_name) {
+      return Lose(shard,
+                  absl::StrCat("it binds ", binding.layer_name, " to another id than the layout"));
     }
   }
   size_t ours = 0;
@@ -112,7 +128,8 @@ void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
   bool same = ours == reply.slices.size();
   for (const SliceSpec& slice : reply.slices) {
     const size_t at = slices_.At(slice.tensor_id, slice.offset);
-    same = same && at < slices_.size() && slices_.slice(at).count == slice.count && slices_.slice(at).shard == shard;
+    same = same && at < slices_.size() && slices_.slice(at).count == slice.count &&
+           slices_.slice(at).shard == shard;
   }
   if (!same) return Lose(shard, "it holds other slices than the layout says");
   Ready(session);
@@ -121,22 +138,25 @@ void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
 void Client::Core::OnHandshakeError(size_t shard, const ErrorReplyFrame& error) {
   ShardLink& session = sessions_[shard];
   switch (error.outcome) {
-    case Outcome::kMoved: return Moved();
-    case Outcome::kFenced: return Fail(Fenced(error.reason));
+    case Outcome::kMoved:
+      return Moved();
+    case Outcome::kFenced:
+      return Fail(Fenced(error.reason));
     case Outcome::kOverloaded:
       if (session.state != ShardLink::State::kBind) break;
       session.state = ShardLink::State::kBindLater;
       session.trouble = error.reason;
       session.due = now_ + backoff_.Jitter(options_.min_backoff);
       return;
-    default: break;
+    default:
+      break;
   }
   Lose(shard, error.reason);
 }
 
 // The request's last answer is in; the call is done when it was the last request.
-void Client::Core::Answered(uint64_t id, Request& request) {
-  Call* call = FindCall(request);
+void Client::Core::Answered(uint64_t id, ClientRequest& request) {
+  ClientCall* call = FindCall(request);
   const uint64_t call_id = request.call;
   Detach(id, request);
   if (request.orphan) orphan_pushes_.erase({request.sequence, request.order});
@@ -150,29 +170,34 @@ void Client::Core::Answered(uint64_t id, Request& request) {
 }
 
 // Takes an answered request out of its call, which goes on or is ended by the caller.
-void Client::Core::Drop(uint64_t id, Request& request) {
-  if (Call* call = FindCall(request)) call->requests.erase(id);
+void Client::Core::Drop(uint64_t id, ClientRequest& request) {
+  if (ClientCall* call = FindCall(request)) call->requests.erase(id);
   Detach(id, request);
   requests_.erase(id);
 }
 
-void Client::Core::Deliver(const Call& call, uint64_t id, size_t piece, const Payload& payload, uint64_t version) {
-  const Piece& at = call.pieces[piece];
-  void* memory = call.kind == CallKind::kPush ? call.pushes[at.entry].into.data : call.pulls[at.entry].into.data;
+void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
+                           const Payload& payload, uint64_t version) {
+  const ClientPiece& at = call.pieces[piece];
+  void* memory = call.kind == ClientCallKind::kPush ? call.pushes[at.entry].into.data
+                                                    : call.pulls[at.entry].into.data;
   delivered_[at.slice] = version;
-  effects_->push_back(DeliverEffect{id, payload, static_cast<char*>(memory) + slices_.slice(at.slice).offset * sizeof(float)});
+  effects_->push_back(DeliverEffect{
+      id, payload, static_cast<char*>(memory) + slices_.slice(at.slice).offset * sizeof(float)});
 }
 
-void Client::Core::OnPull(uint64_t id, Request& request, PullReplyFrame& reply) {
+void Client::Core::OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply) {
   const SliceSpec& slice = slices_.slice(request.order);
   const bool has_data = !reply.stale && !reply.not_modified;
-  if (reply.tensor_id != slice.tensor_id || reply.offset != slice.offset || reply.count != slice.count || reply.remaining != 0 ||
-      !Readable(reply.codec) || (has_data && reply.tensor_data.size() != slice.count * sizeof(float)) ||
+  if (reply.tensor_id != slice.tensor_id || reply.offset != slice.offset ||
+      reply.count != slice.count || reply.remaining != 0 || !Readable(reply.codec) ||
+      (has_data && reply.tensor_data.size() != slice.count * sizeof(float)) ||
       (reply.not_modified && request.condition != PullCondition::kHave) ||
-      (reply.stale && request.condition != PullCondition::kExpect && request.condition != PullCondition::kStep)) {
+      (reply.stale && request.condition != PullCondition::kExpect &&
+       request.condition != PullCondition::kStep)) {
     return BadFrame(request.shard, "a pull's answer does not fit the pull");
   }
-  Call* call = FindCall(request);
+  ClientCall* call = FindCall(request);
   if (call == nullptr) return Answered(id, request);
   if (reply.stale && request.condition == PullCondition::kStep) {
     const uint64_t call_id = request.call;
@@ -180,9 +205,9 @@ void Client::Core::OnPull(uint64_t id, Request& request, PullReplyFrame& reply) 
     Drop(id, request);
     return End(call_id, Gone(step, reply.version));
   }
-  Piece& piece = call->pieces[request.piece];
+  ClientPiece& piece = call->pieces[request.piece];
   if (has_data) Deliver(*call, request.call, request.piece, reply.tensor_data, reply.version);
-  if (call->kind == CallKind::kPush) {
+  if (call->kind == ClientCallKind::kPush) {
     piece.outcome.values_version = reply.version;
   } else {
     piece.version = reply.version;
@@ -193,9 +218,9 @@ void Client::Core::OnPull(uint64_t id, Request& request, PullReplyFrame& reply) 
   Answered(id, request);
 }
 
-void Client::Core::OnSyncPart(uint64_t id, Request& request, PullReplyFrame& reply) {
+void Client::Core::OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFrame& reply) {
   const size_t slice = slices_.At(reply.tensor_id, reply.offset);
-  Call* call = FindCall(request);
+  ClientCall* call = FindCall(request);
   if (call == nullptr) {
     if (reply.remaining == 0) Answered(id, request);
     return;
@@ -206,8 +231,9 @@ void Client::Core::OnSyncPart(uint64_t id, Request& request, PullReplyFrame& rep
     if (reply.remaining == 0) Drop(id, request);
     return End(call_id, Gone(call->pull_options.step.value_or(0), reply.version));
   }
-  if (at == call->piece_of.end() || slices_.slice(slice).shard != request.shard || !Readable(reply.codec) ||
-      reply.tensor_data.size() != slices_.bytes(slice) || reply.not_modified) {
+  if (at == call->piece_of.end() || slices_.slice(slice).shard != request.shard ||
+      !Readable(reply.codec) || reply.tensor_data.size() != slices_.bytes(slice) ||
+      reply.not_modified) {
     return BadFrame(request.shard, "a sync's answer does not fit the layout");
   }
   call->pieces[at->second].version = reply.version;
@@ -215,46 +241,58 @@ void Client::Core::OnSyncPart(uint64_t id, Request& request, PullReplyFrame& rep
   if (reply.remaining == 0) Answered(id, request);
 }
 
-void Client::Core::OnPush(uint64_t id, Request& request, PushReplyFrame& reply) {
+void Client::Core::OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& reply) {
   const SliceSpec& slice = slices_.slice(request.order);
-  if (reply.sequence != request.sequence || reply.tensor_id != slice.tensor_id || reply.offset != slice.offset || !Readable(reply.codec) ||
-      (reply.count != 0 && (reply.count != slice.count || reply.tensor_data.size() != slice.count * sizeof(float)))) {
+  if (reply.sequence != request.sequence || reply.tensor_id != slice.tensor_id ||
+      reply.offset != slice.offset || !Readable(reply.codec) ||
+      (reply.count != 0 &&
+       (reply.count != slice.count || reply.tensor_data.size() != slice.count * sizeof(float)))) {
     return BadFrame(request.shard, "a push's answer does not fit the push");
   }
   switch (reply.outcome) {
     case Outcome::kApplied:
     case Outcome::kStale:
     case Outcome::kInvalid:
-    case Outcome::kDuplicate: return OnPushFinal(id, request, reply);
-    case Outcome::kOverloaded: return OnOverloaded(id, request, reply.retry_after_ms);
-    case Outcome::kMoved: return Moved();
-    case Outcome::kFenced: return request.orphan ? Answered(id, request) : Fail(Fenced(reply.reason));
-    case Outcome::kPending: return OnPending(id, request, reply.reason);
-    case Outcome::kUnspecified: break;
+    case Outcome::kDuplicate:
+      return OnPushFinal(id, request, reply);
+    case Outcome::kOverloaded:
+      return OnOverloaded(id, request, reply.retry_after_ms);
+    case Outcome::kMoved:
+      return Moved();
+    case Outcome::kFenced:
+      return request.orphan ? Answered(id, request) : Fail(Fenced(reply.reason));
+    case Outcome::kPending:
+      return OnPending(id, request, reply.reason);
+    case Outcome::kUnspecified:
+      break;
   }
-  BadFrame(request.shard, absl::StrCat("outcome ", static_cast<int>(reply.outcome), " is not known"));
+  BadFrame(request.shard,
+           absl::StrCat("outcome ", static_cast<int>(reply.outcome), " is not known"));
 }
 
-void Client::Core::OnPushFinal(uint64_t id, Request& request, PushReplyFrame& reply) {
-  Call* call = FindCall(request);
+void Client::Core::OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFrame& reply) {
+  ClientCall* call = FindCall(request);
   if (call == nullptr) return Answered(id, request);
-  Piece& piece = call->pieces[request.piece];
+  ClientPiece& piece = call->pieces[request.piece];
   piece.outcome.outcome = static_cast<PushOutcome>(reply.outcome);
   piece.outcome.version = reply.version;
-  if (reply.outcome == Outcome::kDuplicate) piece.outcome.first = static_cast<PushOutcome>(reply.first);
+  if (reply.outcome == Outcome::kDuplicate)
+    piece.outcome.first = static_cast<PushOutcome>(reply.first);
   if (reply.outcome == Outcome::kInvalid && call->reason.empty()) call->reason = reply.reason;
   if (!call->want_values || reply.outcome == Outcome::kInvalid) return Answered(id, request);
-  // A duplicate names the version of its first end, so its values are asked for with the version they have.
+  // A duplicate names the version of its first end, so its values are asked for with the version
+  // they have.
   if (reply.count == 0 || reply.outcome == Outcome::kDuplicate) return FollowWithPull(id, request);
   piece.outcome.values_version = reply.version;
   Deliver(*call, request.call, request.piece, reply.tensor_data, reply.version);
   Answered(id, request);
 }
 
-// The push is over but its answer brought no values: in bsp the weights that the next step reads are pulled, else the newest.
-void Client::Core::FollowWithPull(uint64_t id, Request& request) {
-  Call& call = calls_.at(request.call);
-  Request pull;
+// The push is over but its answer brought no values: in bsp the weights that the next step reads
+// are pulled, else the newest.
+void Client::Core::FollowWithPull(uint64_t id, ClientRequest& request) {
+  ClientCall& call = calls_.at(request.call);
+  ClientRequest pull;
   pull.piece = request.piece;
   pull.order = request.order;
   pull.shard = request.shard;
@@ -268,9 +306,9 @@ void Client::Core::FollowWithPull(uint64_t id, Request& request) {
   Ask(call_id, call, pull);
 }
 
-void Client::Core::OnState(uint64_t id, Request& request, StateReplyFrame& reply) {
-  Call* call = FindCall(request);
-  if (call != nullptr && request.kind == RequestKind::kGetState) {
+void Client::Core::OnState(uint64_t id, ClientRequest& request, StateReplyFrame& reply) {
+  ClientCall* call = FindCall(request);
+  if (call != nullptr && request.kind == ClientRequestKind::kGetState) {
     call->found_state.sequence = reply.sequence;
     call->found_state.state.resize(reply.state.size());
     reply.state.CopyTo(&call->found_state.state[0]);
@@ -278,50 +316,60 @@ void Client::Core::OnState(uint64_t id, Request& request, StateReplyFrame& reply
   Answered(id, request);
 }
 
-void Client::Core::OnError(uint64_t id, Request& request, const ErrorReplyFrame& error) {
+void Client::Core::OnError(uint64_t id, ClientRequest& request, const ErrorReplyFrame& error) {
   switch (error.outcome) {
-    case Outcome::kMoved: return Moved();
-    case Outcome::kFenced: return request.orphan ? Answered(id, request) : Fail(Fenced(error.reason));
-    case Outcome::kOverloaded: return OnOverloaded(id, request, 0);
-    case Outcome::kPending: return OnPending(id, request, error.reason);
-    default: break;
+    case Outcome::kMoved:
+      return Moved();
+    case Outcome::kFenced:
+      return request.orphan ? Answered(id, request) : Fail(Fenced(error.reason));
+    case Outcome::kOverloaded:
+      return OnOverloaded(id, request, 0);
+    case Outcome::kPending:
+      return OnPending(id, request, error.reason);
+    default:
+      break;
   }
   const size_t shard = request.shard;
   const uint64_t call_id = request.call;
   if (FindCall(request) == nullptr) return Answered(id, request);
   Drop(id, request);
-  End(call_id, Status(StatusCode::kInvalidArgument, absl::StrCat(ShardName(shard), ": ", error.reason)));
+  End(call_id,
+      Status(StatusCode::kInvalidArgument, absl::StrCat(ShardName(shard), ": ", error.reason)));
 }
 
-void Client::Core::OnOverloaded(uint64_t id, Request& request, uint32_t retry_after_ms) {
+void Client::Core::OnOverloaded(uint64_t id, ClientRequest& request, uint32_t retry_after_ms) {
   ++statistics_.overloaded;
   if (request.orphan) return Answered(id, request);
   Detach(id, request);
-  Delay(id, request, std::max(absl::Milliseconds(retry_after_ms), backoff_.Next(++request.refused)));
+  Delay(id, request,
+        std::max(absl::Milliseconds(retry_after_ms), backoff_.Next(++request.refused)));
 }
 
-void Client::Core::OnPending(uint64_t id, Request& request, const std::string& reason) {
-  Call* call = FindCall(request);
+void Client::Core::OnPending(uint64_t id, ClientRequest& request, const std::string& reason) {
+  ClientCall* call = FindCall(request);
   if (call == nullptr) return Answered(id, request);
   call->waits_for = reason;
   Detach(id, request);
   if (call->deadline - now_ > kWorthAsking) {
     Delay(id, request, kPendingPause);
   } else {
-    request.state = Request::State::kParked;
+    request.state = ClientRequest::State::kParked;
   }
 }
 
 void Client::Core::Moved() {
   ++statistics_.moved;
-  const Status why(StatusCode::kAborted, absl::StrCat("the job has left epoch ", epoch_,
-                                                      ": what was known of it is void; sync, then go on from what it brings"));
+  const Status why(
+      StatusCode::kAborted,
+      absl::StrCat("the job has left epoch ", epoch_,
+                   ": what was known of it is void; sync, then go on from what it brings"));
   std::vector<uint64_t> planned;
   for (const auto& [id, call] : calls_) {
     if (call.planned) planned.push_back(id);
   }
   for (const uint64_t id : planned) End(id, why);
-  for (const auto& [connection, shard] : shard_of_connection_) effects_->push_back(DisconnectEffect{connection});
+  for (const auto& [connection, shard] : shard_of_connection_)
+    effects_->push_back(DisconnectEffect{connection});
   shard_of_connection_.clear();
   sessions_.clear();
   requests_.clear();

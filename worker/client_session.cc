@@ -13,12 +13,15 @@ namespace {
 // A shard that does not answer hello or bind for so long is given up and connected to anew.
 constexpr absl::Duration kHandshakeTime = absl::Seconds(10);
 
-// The server is given less time than is left, so that its answer, which says whom it waits for, comes before the call ends.
+// The server is given less time than is left, so that its answer, which says whom it waits for,
+// comes before the call ends.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(250);
 
 bool Refuses(const absl::Status& why) {
-  return why.code() == absl::StatusCode::kFailedPrecondition || why.code() == absl::StatusCode::kUnauthenticated ||
-         why.code() == absl::StatusCode::kPermissionDenied || why.code() == absl::StatusCode::kUnimplemented;
+  return why.code() == absl::StatusCode::kFailedPrecondition ||
+         why.code() == absl::StatusCode::kUnauthenticated ||
+         why.code() == absl::StatusCode::kPermissionDenied ||
+         why.code() == absl::StatusCode::kUnimplemented;
 }
 
 }  // namespace
@@ -30,11 +33,13 @@ std::string Client::Core::ShardName(size_t shard) const {
 std::string Client::Core::Trouble(size_t shard) const {
   const ShardLink& session = sessions_[shard];
   if (!session.trouble.empty()) return session.trouble;
-  return session.state == ShardLink::State::kConnecting ? "connecting" : "it has not said hello yet";
+  return session.state == ShardLink::State::kConnecting ? "connecting"
+                                                        : "it has not said hello yet";
 }
 
 bool Client::Core::AllGreeted() const {
-  return std::all_of(sessions_.begin(), sessions_.end(), [](const ShardLink& s) { return s.greeted; });
+  return std::all_of(sessions_.begin(), sessions_.end(),
+                     [](const ShardLink& s) { return s.greeted; });
 }
 
 void Client::Core::Connect(size_t shard) {
@@ -44,7 +49,8 @@ void Client::Core::Connect(size_t shard) {
   session.due = now_ + kHandshakeTime;
   shard_of_connection_[session.connection] = shard;
   ++statistics_.connects;
-  effects_->push_back(ConnectEffect{session.connection, static_cast<uint32_t>(shard), session.address});
+  effects_->push_back(
+      ConnectEffect{session.connection, static_cast<uint32_t>(shard), session.address});
 }
 
 void Client::Core::Connected(uint64_t connection) {
@@ -71,7 +77,8 @@ void Client::Core::SendHello(ShardLink& session, size_t shard) {
   frame.request_id = session.handshake;
   frame.epoch = epoch_;
   frame.kind = std::move(hello);
-  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
+  effects_->push_back(
+      SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }
 
 void Client::Core::SendBind(ShardLink& session, size_t shard) {
@@ -82,7 +89,8 @@ void Client::Core::SendBind(ShardLink& session, size_t shard) {
   frame.request_id = session.handshake;
   frame.epoch = epoch_;
   frame.kind = BindFrame{};
-  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
+  effects_->push_back(
+      SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }
 
 void Client::Core::Ready(ShardLink& session) {
@@ -96,7 +104,8 @@ void Client::Core::Disconnected(uint64_t connection, const absl::Status& why) {
   if (at == shard_of_connection_.end()) return;
   const size_t shard = at->second;
   if (Refuses(why)) {
-    const Status failure(StatusCode::kFailedPrecondition, absl::StrCat(ShardName(shard), " refuses: ", why.message()));
+    const Status failure(StatusCode::kFailedPrecondition,
+                         absl::StrCat(ShardName(shard), " refuses: ", why.message()));
     shard_of_connection_.erase(at);
     Fail(failure);
     return;
@@ -107,7 +116,8 @@ void Client::Core::Disconnected(uint64_t connection, const absl::Status& why) {
   Lose(shard, why.ok() ? "the server ended the connection" : std::string(why.message()));
 }
 
-// The session's connection is of no use any more: what was sent is to be sent again on the next one.
+// The session's connection is of no use any more: what was sent is to be sent again on the next
+// one.
 void Client::Core::Lose(size_t shard, const std::string& why) {
   ShardLink& session = sessions_[shard];
   if (session.connection != 0) {
@@ -122,7 +132,7 @@ void Client::Core::Lose(size_t shard, const std::string& why) {
   const std::set<uint64_t> sent = std::move(session.sent);
   session.sent.clear();
   for (const uint64_t id : sent) {
-    Request& request = requests_.at(id);
+    ClientRequest& request = requests_.at(id);
     if (request.orphan) {
       orphan_pushes_.erase({request.sequence, request.order});
       requests_.erase(id);
@@ -143,34 +153,45 @@ void Client::Core::TickSessions() {
     }
     if (session.state == ShardLink::State::kReady || session.due > now_) continue;
     switch (session.state) {
-      case ShardLink::State::kBackoff: Connect(shard); break;
-      case ShardLink::State::kBindLater: SendBind(session, shard); break;
-      default: Lose(shard, "it did not answer hello in time"); break;
+      case ShardLink::State::kBackoff:
+        Connect(shard);
+        break;
+      case ShardLink::State::kBindLater:
+        SendBind(session, shard);
+        break;
+      default:
+        Lose(shard, "it did not answer hello in time");
+        break;
     }
   }
 }
 
-void Client::Core::Queue(uint64_t id, Request& request) {
-  request.state = Request::State::kQueued;
+void Client::Core::Queue(uint64_t id, ClientRequest& request) {
+  request.state = ClientRequest::State::kQueued;
   sessions_[request.shard].queue.insert({request.order, id});
 }
 
-void Client::Core::Delay(uint64_t id, Request& request, absl::Duration wait) {
-  request.state = Request::State::kDelayed;
+void Client::Core::Delay(uint64_t id, ClientRequest& request, absl::Duration wait) {
+  request.state = ClientRequest::State::kDelayed;
   request.due = now_ + wait;
   sessions_[request.shard].delayed.insert({request.due, id});
 }
 
-void Client::Core::Detach(uint64_t id, Request& request) {
+void Client::Core::Detach(uint64_t id, ClientRequest& request) {
   ShardLink& session = sessions_[request.shard];
   switch (request.state) {
-    case Request::State::kQueued: session.queue.erase({request.order, id}); break;
-    case Request::State::kDelayed: session.delayed.erase({request.due, id}); break;
-    case Request::State::kSent:
+    case ClientRequest::State::kQueued:
+      session.queue.erase({request.order, id});
+      break;
+    case ClientRequest::State::kDelayed:
+      session.delayed.erase({request.due, id});
+      break;
+    case ClientRequest::State::kSent:
       session.sent.erase(id);
       session.credits.Answered(request.need);
       break;
-    case Request::State::kParked: break;
+    case ClientRequest::State::kParked:
+      break;
   }
 }
 
@@ -181,34 +202,38 @@ void Client::Core::PumpAll() {
 void Client::Core::Pump(ShardLink& session, size_t shard) {
   while (session.state == ShardLink::State::kReady && !session.queue.empty()) {
     const uint64_t id = session.queue.begin()->second;
-    Request& request = requests_.at(id);
+    ClientRequest& request = requests_.at(id);
     if (!session.credits.CanHold(request.need)) {
-      End(request.call, Status(StatusCode::kResourceExhausted,
-                               absl::StrCat(ShardName(shard), " takes ", session.credits.max_push_bytes(), " pushed bytes and ",
-                                            session.credits.max_reply_bytes(), " reply bytes at once; one request needs ",
-                                            request.need.push_bytes, " and ", request.need.reply_bytes)));
+      End(request.call,
+          Status(StatusCode::kResourceExhausted,
+                 absl::StrCat(ShardName(shard), " takes ", session.credits.max_push_bytes(),
+                              " pushed bytes and ", session.credits.max_reply_bytes(),
+                              " reply bytes at once; one request needs ", request.need.push_bytes,
+                              " and ", request.need.reply_bytes)));
       continue;
     }
     if (!session.credits.Fits(request.need)) return;
     session.queue.erase(session.queue.begin());
     session.credits.Take(request.need);
     session.sent.insert(id);
-    request.state = Request::State::kSent;
-    effects_->push_back(
-        SendEffect{session.connection, static_cast<uint32_t>(shard), MakeFrame(id, request, session)});
+    request.state = ClientRequest::State::kSent;
+    effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard),
+                                   MakeFrame(id, request, session)});
   }
 }
 
-ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const ShardLink& session) {
-  const Call& call = calls_.at(request.call);
+ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
+                                    const ShardLink& session) {
+  const ClientCall& call = calls_.at(request.call);
   ClientFrame frame;
   frame.request_id = id;
   frame.epoch = epoch_;
   const absl::Duration left = call.deadline - now_;
   const int64_t server_ms = absl::ToInt64Milliseconds(left - std::min(left / 8, kAnswerTime));
-  frame.deadline_ms = static_cast<uint32_t>(std::clamp<int64_t>(server_ms, 1, std::max(session.max_wait_ms, 1u)));
+  frame.deadline_ms =
+      static_cast<uint32_t>(std::clamp<int64_t>(server_ms, 1, std::max(session.max_wait_ms, 1u)));
   switch (request.kind) {
-    case RequestKind::kPull: {
+    case ClientRequestKind::kPull: {
       const SliceSpec& slice = slices_.slice(request.order);
       PullFrame pull;
       pull.tensor_id = slice.tensor_id;
@@ -221,7 +246,7 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const S
       frame.kind = std::move(pull);
       break;
     }
-    case RequestKind::kSync: {
+    case ClientRequestKind::kSync: {
       SyncFrame sync;
       for (const TensorPull& pull : call.pulls) {
         if (TensorOnShard(pull.tensor, request.shard)) sync.tensor_ids.push_back(pull.tensor + 1);
@@ -231,8 +256,10 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const S
       frame.kind = std::move(sync);
       break;
     }
-    case RequestKind::kPush: frame.kind = MakePush(request); break;
-    case RequestKind::kPutState: {
+    case ClientRequestKind::kPush:
+      frame.kind = MakePush(request);
+      break;
+    case ClientRequestKind::kPutState: {
       PutStateFrame put;
       put.sequence = call.state_sequence;
       const Buffer copy = pool_->Allocate(call.state.size());
@@ -241,23 +268,28 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const Request& request, const S
       frame.kind = std::move(put);
       break;
     }
-    case RequestKind::kGetState: frame.kind = GetStateFrame{}; break;
-    case RequestKind::kLeave: frame.kind = LeaveFrame{}; break;
+    case ClientRequestKind::kGetState:
+      frame.kind = GetStateFrame{};
+      break;
+    case ClientRequestKind::kLeave:
+      frame.kind = LeaveFrame{};
+      break;
   }
   return frame;
 }
 
 bool Client::Core::TensorOnShard(uint32_t tensor, size_t shard) const {
-  for (size_t i = slices_.At(tensor + 1, 0); i < slices_.size() && slices_.tensor(i) == tensor; ++i) {
+  for (size_t i = slices_.At(tensor + 1, 0); i < slices_.size() && slices_.tensor(i) == tensor;
+       ++i) {
     if (slices_.slice(i).shard == shard) return true;
   }
   return false;
 }
 
-PushFrame Client::Core::MakePush(const Request& request) {
-  const Call& call = calls_.at(request.call);
+PushFrame Client::Core::MakePush(const ClientRequest& request) {
+  const ClientCall& call = calls_.at(request.call);
   const PushOptions& options = call.push_options;
-  const Piece& piece = call.pieces[request.piece];
+  const ClientPiece& piece = call.pieces[request.piece];
   const SliceSpec& slice = slices_.slice(piece.slice);
   PushFrame push;
   push.is_push_pull = call.want_values;

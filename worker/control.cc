@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kMaxValues = 64;
 constexpr size_t kMaxValueNameBytes = 64;
-constexpr absl::Duration kLayoutWait = absl::Seconds(5);      // of one GetLayout
-constexpr absl::Duration kAnswerTime = absl::Seconds(5);      // beyond it
+constexpr absl::Duration kLayoutWait = absl::Seconds(5);  // of one GetLayout
+constexpr absl::Duration kAnswerTime = absl::Seconds(5);  // beyond it
 constexpr absl::Duration kRetryPause = absl::Milliseconds(200);
 
 template <typename Request>
@@ -28,28 +28,52 @@ void Identify(const Control::Options& options, Request* request) {
 }
 
 // The coordinator could not be reached, or is not ready: the same call may be made again.
-bool Transient(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
+bool Transient(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
 
 }  // namespace
 
 Status ToStatus(const absl::Status& status) {
   StatusCode code = StatusCode::kInternal;
   switch (status.code()) {
-    case absl::StatusCode::kOk: return Status();
-    case absl::StatusCode::kInvalidArgument: code = StatusCode::kInvalidArgument; break;
-    case absl::StatusCode::kNotFound: code = StatusCode::kNotFound; break;
-    case absl::StatusCode::kAborted: code = StatusCode::kAborted; break;
-    case absl::StatusCode::kUnavailable: code = StatusCode::kUnavailable; break;
-    case absl::StatusCode::kDeadlineExceeded: code = StatusCode::kDeadlineExceeded; break;
-    case absl::StatusCode::kResourceExhausted: code = StatusCode::kResourceExhausted; break;
-    case absl::StatusCode::kUnimplemented: code = StatusCode::kUnimplemented; break;
-    case absl::StatusCode::kCancelled: code = StatusCode::kCancelled; break;
-    case absl::StatusCode::kDataLoss: code = StatusCode::kDataLoss; break;
+    case absl::StatusCode::kOk:
+      return Status();
+    case absl::StatusCode::kInvalidArgument:
+      code = StatusCode::kInvalidArgument;
+      break;
+    case absl::StatusCode::kNotFound:
+      code = StatusCode::kNotFound;
+      break;
+    case absl::StatusCode::kAborted:
+      code = StatusCode::kAborted;
+      break;
+    case absl::StatusCode::kUnavailable:
+      code = StatusCode::kUnavailable;
+      break;
+    case absl::StatusCode::kDeadlineExceeded:
+      code = StatusCode::kDeadlineExceeded;
+      break;
+    case absl::StatusCode::kResourceExhausted:
+      code = StatusCode::kResourceExhausted;
+      break;
+    case absl::StatusCode::kUnimplemented:
+      code = StatusCode::kUnimplemented;
+      break;
+    case absl::StatusCode::kCancelled:
+      code = StatusCode::kCancelled;
+      break;
+    case absl::StatusCode::kDataLoss:
+      code = StatusCode::kDataLoss;
+      break;
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied: code = StatusCode::kFailedPrecondition; break;
-    default: break;
+    case absl::StatusCode::kPermissionDenied:
+      code = StatusCode::kFailedPrecondition;
+      break;
+    default:
+      break;
   }
   return Status(code, std::string(status.message()));
 }
@@ -90,35 +114,43 @@ void Control::RunLease() {
   bool reachable = true;
   while (!Pause(lease / 3)) {
     const absl::Time asked = absl::Now();
-    const absl::StatusOr<v1::HeartbeatReply> reply = options_.client->Heartbeat(MakeHeartbeat(""), lease / 3);
+    const absl::StatusOr<v1::HeartbeatReply> reply =
+        options_.client->Heartbeat(MakeHeartbeat(""), lease / 3);
     if (reply.ok()) {
       if (!reachable) options_.log(LogLevel::kInfo, "the coordinator answers again");
       reachable = true;
       heard = asked;  // the lease counts from before the coordinator heard of us
       if (reply->lease_ms() > 0) lease = absl::Milliseconds(reply->lease_ms());
       if (!reply->stop()) continue;
-      return options_.stop(Status(StatusCode::kCancelled, absl::StrCat("the job is stopping: ", reply->reason())));
+      return options_.stop(
+          Status(StatusCode::kCancelled, absl::StrCat("the job is stopping: ", reply->reason())));
     }
     if (absl::IsCancelled(reply.status())) return;
     if (!Transient(reply.status())) {
-      return options_.stop(Status(StatusCode::kCancelled, absl::StrCat("the lease is lost: ", std::string(reply.status().message()))));
+      return options_.stop(
+          Status(StatusCode::kCancelled,
+                 absl::StrCat("the lease is lost: ", std::string(reply.status().message()))));
     }
     if (reachable) options_.log(LogLevel::kWarning, std::string(reply.status().message()));
     reachable = false;
     if (absl::Now() - heard <= lease) continue;
-    return options_.stop(Status(StatusCode::kCancelled,
-                                absl::StrCat("the lease is lost: the coordinator was not heard for ", absl::FormatDuration(lease),
-                                             " (", std::string(reply.status().message()), ")")));
+    return options_.stop(
+        Status(StatusCode::kCancelled,
+               absl::StrCat("the lease is lost: the coordinator was not heard for ",
+                            absl::FormatDuration(lease), " (",
+                            std::string(reply.status().message()), ")")));
   }
 }
 
-// One wait for a layout. On a transient failure the result is kUnavailable and says whom it waits for.
+// One wait for a layout. On a transient failure the result is kUnavailable and says whom it waits
+// for.
 Result<Layout> Control::AskLayout(uint64_t newer_than, absl::Duration wait, Status* transient) {
   v1::GetLayoutRequest request;
   Identify(options_, &request);
   request.set_newer_than(newer_than);
   request.set_wait_ms(static_cast<uint32_t>(std::max<int64_t>(1, absl::ToInt64Milliseconds(wait))));
-  const absl::StatusOr<v1::GetLayoutReply> reply = options_.client->GetLayout(request, wait + kAnswerTime);
+  const absl::StatusOr<v1::GetLayoutReply> reply =
+      options_.client->GetLayout(request, wait + kAnswerTime);
   if (!reply.ok()) {
     if (Transient(reply.status())) *transient = ToStatus(reply.status());
     return ToStatus(reply.status());
@@ -181,19 +213,23 @@ Result<Layout> Control::Declare(const std::vector<TensorShape>& tensors, absl::D
       if (layout.ok() || transient.ok()) return layout;
       waits_for = transient;
     }
-    if (!waits_for.ok() && Pause(std::min(kRetryPause, left))) return Status(StatusCode::kCancelled, "the worker was closed");
+    if (!waits_for.ok() && Pause(std::min(kRetryPause, left)))
+      return Status(StatusCode::kCancelled, "the worker was closed");
   }
-  return Status(StatusCode::kDeadlineExceeded, absl::StrCat("no layout within ", absl::FormatDuration(deadline), ": ",
-                                                            waits_for.message()));
+  return Status(
+      StatusCode::kDeadlineExceeded,
+      absl::StrCat("no layout within ", absl::FormatDuration(deadline), ": ", waits_for.message()));
 }
 
 Status Control::Report(const std::string& name, double value) {
   if (name.empty() || name.size() > kMaxValueNameBytes) {
-    return Status(StatusCode::kInvalidArgument, absl::StrCat("a value's name has 1 to ", kMaxValueNameBytes, " bytes"));
+    return Status(StatusCode::kInvalidArgument,
+                  absl::StrCat("a value's name has 1 to ", kMaxValueNameBytes, " bytes"));
   }
   absl::MutexLock lock(&mu_);
   if (values_.count(name) == 0 && values_.size() >= kMaxValues) {
-    return Status(StatusCode::kResourceExhausted, absl::StrCat("a worker reports at most ", kMaxValues, " values"));
+    return Status(StatusCode::kResourceExhausted,
+                  absl::StrCat("a worker reports at most ", kMaxValues, " values"));
   }
   values_[name] = value;
   return Status();

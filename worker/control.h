@@ -20,10 +20,12 @@
 
 namespace weir {
 
-// A worker's side of the control plane after Join: renews the lease, carries reports, fetches layouts, leaves.
+// A worker's side of the control plane after Join: renews the lease, carries reports, fetches
+// layouts, leaves.
 //
-// Two threads: "weir-lease" sends a heartbeat every third of the lease; "weir-layout" asks for a newer layout when one is wanted.
-// Owns the connection to the coordinator. Methods may be called from any thread.
+// Two threads: "weir-lease" sends a heartbeat every third of the lease; "weir-layout" asks for a
+// newer layout when one is wanted. Owns the connection to the coordinator. Methods may be called
+// from any thread.
 class Control {
  public:
   struct Options {
@@ -32,11 +34,12 @@ class Control {
     uint32_t rank = 0;
     uint64_t incarnation = 0;
     absl::Duration lease;
-    // Told once when the worker must end: the lease is lost, or the job stops. On a thread of this class; must not wait.
+    // Told once when the worker must end: the lease is lost, or the job stops. On a thread of this
+    // class; must not wait.
     std::function<void(Status why)> stop;
     // A layout that FetchLayout asked for. As above.
     std::function<void(Layout layout)> layout;
-    std::function<std::string()> waits_for;                          // for the heartbeat
+    std::function<std::string()> waits_for;  // for the heartbeat
     std::function<void(LogLevel level, std::string text)> log;
   };
 

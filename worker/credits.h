@@ -13,8 +13,8 @@ struct CreditNeed {
   uint64_t reply_bytes = 0;
 };
 
-// The client's count of one session's three credits: requests in flight, reply bytes asked for, and pushed bytes that the shard
-// has not yet taken over. Starts with nothing to spend. Deterministic.
+// The client's count of one session's three credits: requests in flight, reply bytes asked for, and
+// pushed bytes that the shard has not yet taken over. Starts with nothing to spend. Deterministic.
 class Credits {
  public:
   void SetLimits(uint64_t max_requests, uint64_t max_push_bytes, uint64_t max_reply_bytes) {
@@ -25,7 +25,8 @@ class Credits {
 
   // False: no session state would let it through.
   bool CanHold(const CreditNeed& need) const {
-    return max_requests_ > 0 && need.reply_bytes <= max_reply_bytes_ && need.push_bytes <= max_push_bytes_;
+    return max_requests_ > 0 && need.reply_bytes <= max_reply_bytes_ &&
+           need.push_bytes <= max_push_bytes_;
   }
   bool Fits(const CreditNeed& need) const {
     return requests_ < max_requests_ && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
@@ -42,8 +43,11 @@ class Credits {
     --requests_;
     reply_bytes_ -= need.reply_bytes;
   }
-  // The shard's running total; one that goes back, or beyond what was sent, is cut to what can be true.
-  void Released(uint64_t total) { released_bytes_ = std::min(pushed_bytes_, std::max(released_bytes_, total)); }
+  // The shard's running total; one that goes back, or beyond what was sent, is cut to what can be
+  // true.
+  void Released(uint64_t total) {
+    released_bytes_ = std::min(pushed_bytes_, std::max(released_bytes_, total));
+  }
 
   // A new session with the same limits.
   void Reset() { requests_ = reply_bytes_ = pushed_bytes_ = released_bytes_ = 0; }

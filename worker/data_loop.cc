@@ -21,16 +21,19 @@ class DataLoop::Connection : public SessionClientHandler {
   void OnFrame(ServerFrame&& frame, size_t) override {
     DataLoop* loop = loop_;
     const uint64_t id = id_;
-    const bool posted = loop->Post([loop, id, frame = std::move(frame)](absl::Time now, ClientEffects* effects) mutable {
-      loop->client_.Receive(id, std::move(frame), now, effects);
-    });
+    const bool posted = loop->Post(
+        [loop, id, frame = std::move(frame)](absl::Time now, ClientEffects* effects) mutable {
+          loop->client_.Receive(id, std::move(frame), now, effects);
+        });
     if (!posted) flooding_ = true;
   }
 
   void OnClosed(const absl::Status& status) override {
     DataLoop* loop = loop_;
     const uint64_t id = id_;
-    loop->PostAlways([loop, id, status](absl::Time now, ClientEffects* effects) { loop->OnClosed(id, status, now, effects); });
+    loop->PostAlways([loop, id, status](absl::Time now, ClientEffects* effects) {
+      loop->OnClosed(id, status, now, effects);
+    });
   }
 
   SessionClient& session() { return session_; }
@@ -66,10 +69,11 @@ void DataLoop::PostAlways(Event event) {
 
 uint64_t DataLoop::Call(Begin begin, Done done) {
   const uint64_t call = next_call_++;
-  const bool posted = Post([this, call, begin = std::move(begin), done](absl::Time now, ClientEffects* effects) {
-    done_[call] = done;
-    begin(client_, call, now, effects);
-  });
+  const bool posted =
+      Post([this, call, begin = std::move(begin), done](absl::Time now, ClientEffects* effects) {
+        done_[call] = done;
+        begin(client_, call, now, effects);
+      });
   if (!posted) {
     CompleteEffect end;
     end.call = call;
@@ -82,19 +86,25 @@ uint64_t DataLoop::Call(Begin begin, Done done) {
 Status DataLoop::RefusedCall() const {
   absl::MutexLock lock(&mu_);
   if (closing_) return Status(StatusCode::kCancelled, "the worker is closed");
-  return Status(StatusCode::kResourceExhausted, absl::StrCat(kMaxMail, " events wait for the worker's thread"));
+  return Status(StatusCode::kResourceExhausted,
+                absl::StrCat(kMaxMail, " events wait for the worker's thread"));
 }
 
 void DataLoop::Cancel(uint64_t call) {
-  PostAlways([this, call](absl::Time now, ClientEffects* effects) { client_.Cancel(call, now, effects); });
+  PostAlways(
+      [this, call](absl::Time now, ClientEffects* effects) { client_.Cancel(call, now, effects); });
 }
 
 void DataLoop::SetLayout(Layout layout) {
-  PostAlways([this, layout = std::move(layout)](absl::Time now, ClientEffects* effects) { client_.SetLayout(layout, now, effects); });
+  PostAlways([this, layout = std::move(layout)](absl::Time now, ClientEffects* effects) {
+    client_.SetLayout(layout, now, effects);
+  });
 }
 
 void DataLoop::Stop(Status why) {
-  PostAlways([this, why = std::move(why)](absl::Time now, ClientEffects* effects) { client_.Stop(why, now, effects); });
+  PostAlways([this, why = std::move(why)](absl::Time now, ClientEffects* effects) {
+    client_.Stop(why, now, effects);
+  });
 }
 
 void DataLoop::Log(LogLevel level, std::string text) {
@@ -173,7 +183,8 @@ void DataLoop::CarryOut(ClientEffects* effects) {
         done(*complete);
       } else if (auto* connect = std::get_if<ConnectEffect>(&effect)) {
         Open(*connect);
-        client_.Connected(connect->connection, Now(), &next);  // the stream queues what is sent before it stands
+        client_.Connected(connect->connection, Now(),
+                          &next);  // the stream queues what is sent before it stands
       } else if (auto* disconnect = std::get_if<DisconnectEffect>(&effect)) {
         const auto at = connections_.find(disconnect->connection);
         if (at != connections_.end()) at->second->session().Cancel();  // OnClosed follows
@@ -188,7 +199,8 @@ void DataLoop::CarryOut(ClientEffects* effects) {
 }
 
 void DataLoop::Open(const ConnectEffect& connect) {
-  connections_[connect.connection] = std::make_unique<Connection>(this, connect.connection, connect.address);
+  connections_[connect.connection] =
+      std::make_unique<Connection>(this, connect.connection, connect.address);
 }
 
 void DataLoop::Send(SendEffect* send) {
@@ -196,15 +208,18 @@ void DataLoop::Send(SendEffect* send) {
   if (at == connections_.end()) return;
   const absl::Status status = at->second->session().Send(std::move(send->frame));
   if (status.ok() || absl::IsUnavailable(status)) return;  // UNAVAILABLE: OnClosed is on its way
-  Say(LogLevel::kError, absl::StrCat("a frame for shard ", send->shard, " could not be sent: ", std::string(status.message())));
+  Say(LogLevel::kError, absl::StrCat("a frame for shard ", send->shard,
+                                     " could not be sent: ", std::string(status.message())));
   at->second->session().Cancel();
 }
 
-void DataLoop::OnClosed(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects) {
+void DataLoop::OnClosed(uint64_t connection, const absl::Status& why, absl::Time now,
+                        ClientEffects* effects) {
   const auto at = connections_.find(connection);
   if (at == connections_.end()) return;
   connections_.erase(at);
-  if (!absl::IsCancelled(why)) Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", why.ToString()));
+  if (!absl::IsCancelled(why))
+    Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", why.ToString()));
   client_.Disconnected(connection, why, now, effects);
 }
 

@@ -22,23 +22,27 @@
 
 namespace weir {
 
-// The thread that runs a Client: events come through a mailbox, effects are carried out between two events.
+// The thread that runs a Client: events come through a mailbox, effects are carried out between two
+// events.
 //
-// Owns the client, its buffer pool and the streams to the shards. One thread, "weir-data"; every method may be called from any
-// thread and none waits, but for Close. The mailbox holds at most kMaxMail events: a call beyond is refused, a server that fills
-// it is disconnected.
+// Owns the client, its buffer pool and the streams to the shards. One thread, "weir-data"; every
+// method may be called from any thread and none waits, but for Close. The mailbox holds at most
+// kMaxMail events: a call beyond is refused, a server that fills it is disconnected.
 class DataLoop {
  public:
   struct Options {
     ClientOptions client;
-    // Asks for a layout newer than this epoch; SetLayout answers. Called on the loop's thread: must not wait.
+    // Asks for a layout newer than this epoch; SetLayout answers. Called on the loop's thread: must
+    // not wait.
     std::function<void(uint64_t newer_than)> fetch_layout;
     // May be empty. Called on the loop's thread.
     std::function<void(LogLevel, const std::string&)> log;
   };
   // Starts a call of the client under the id given.
-  using Begin = std::function<void(Client& client, uint64_t call, absl::Time now, ClientEffects* effects)>;
-  // Told how a call ended, on the loop's thread (or, when the loop is closed or its mailbox full, on the caller's).
+  using Begin =
+      std::function<void(Client& client, uint64_t call, absl::Time now, ClientEffects* effects)>;
+  // Told how a call ended, on the loop's thread (or, when the loop is closed or its mailbox full,
+  // on the caller's).
   using Done = std::function<void(CompleteEffect& end)>;
 
   static constexpr size_t kMaxMail = 1 << 16;
@@ -67,7 +71,8 @@ class DataLoop {
 
   // False when the mailbox is full or closed.
   bool Post(Event event);
-  // For the few events that must not be lost: one a call, a connection or a layout. Dropped when closed.
+  // For the few events that must not be lost: one a call, a connection or a layout. Dropped when
+  // closed.
   void PostAlways(Event event);
   Status RefusedCall() const;
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return closing_ || !mail_.empty(); }
@@ -76,7 +81,8 @@ class DataLoop {
   void CarryOut(ClientEffects* effects);
   void Open(const ConnectEffect& connect);
   void Send(SendEffect* send);
-  void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now, ClientEffects* effects);
+  void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now,
+                ClientEffects* effects);
   void DropFlooding();
   void Say(LogLevel level, const std::string& text);
 

@@ -19,13 +19,15 @@ GradientSet::GradientSet(const std::vector<TensorSpec>& tensors, BufferPool* poo
 
 std::vector<TensorView> GradientSet::const_views() const {
   std::vector<TensorView> views;
-  for (const MutableTensorView& view : views_) views.push_back(TensorView{view.data, view.type, view.count});
+  for (const MutableTensorView& view : views_)
+    views.push_back(TensorView{view.data, view.type, view.count});
   return views;
 }
 
 void GradientSet::ClipMeanNorm(uint64_t examples, double clip_norm) {
   double sum = 0;
-  for (const MutableTensorView& view : views_) sum += SumOfSquares(view.data, static_cast<size_t>(view.count));
+  for (const MutableTensorView& view : views_)
+    sum += SumOfSquares(view.data, static_cast<size_t>(view.count));
   const double norm = std::sqrt(sum) / static_cast<double>(examples);
   if (!std::isfinite(norm) || norm <= clip_norm) return;
   const float scale = static_cast<float>(clip_norm / norm);

@@ -10,8 +10,9 @@
 
 namespace weir {
 
-// One array for each tensor of a model, f32, 64-byte aligned: a gradient summed over some examples, or the weights. Owns the
-// memory; not thread-safe. Reductions run in a fixed order, so the same gradients give the same bits.
+// One array for each tensor of a model, f32, 64-byte aligned: a gradient summed over some examples,
+// or the weights. Owns the memory; not thread-safe. Reductions run in a fixed order, so the same
+// gradients give the same bits.
 class GradientSet {
  public:
   // Zero everywhere.
@@ -20,9 +21,9 @@ class GradientSet {
   const std::vector<MutableTensorView>& views() const { return views_; }
   std::vector<TensorView> const_views() const;
 
-  // Multiplies the gradient by whatever takes the norm of its mean over `examples`, over all tensors together, down to
-  // `clip_norm`; leaves a shorter one, and one that is not finite (the servers refuse it and say so), as it is.
-  // REQUIRES: examples > 0, clip_norm > 0.
+  // Multiplies the gradient by whatever takes the norm of its mean over `examples`, over all
+  // tensors together, down to `clip_norm`; leaves a shorter one, and one that is not finite (the
+  // servers refuse it and say so), as it is. REQUIRES: examples > 0, clip_norm > 0.
   void ClipMeanNorm(uint64_t examples, double clip_norm);
 
   // this = this + right, element by element: a node of the fixed tree whose left child is this.

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "worker/options.h"
+
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -6,7 +8,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "worker/options.h"
 
 namespace weir {
 
@@ -14,7 +15,9 @@ Result<Options> Options::FromEnvironment() {
   Options options;
   const char* coordinator = std::getenv("WEIR_COORDINATOR");
   if (coordinator == nullptr || *coordinator == '\0') {
-    return Status(StatusCode::kInvalidArgument, "WEIR_COORDINATOR is not set: the coordinator's host:port, as `weir run` sets it");
+    return Status(
+        StatusCode::kInvalidArgument,
+        "WEIR_COORDINATOR is not set: the coordinator's host:port, as `weir run` sets it");
   }
   options.coordinator = coordinator;
   if (const char* token = std::getenv("WEIR_TOKEN")) options.token = token;
@@ -22,7 +25,8 @@ Result<Options> Options::FromEnvironment() {
   if (const char* rank = std::getenv("WEIR_RANK"); rank != nullptr && *rank != '\0') {
     uint32_t number = 0;
     if (!absl::SimpleAtoi(rank, &number)) {
-      return Status(StatusCode::kInvalidArgument, absl::StrCat("WEIR_RANK is \"", rank, "\", not a worker's rank"));
+      return Status(StatusCode::kInvalidArgument,
+                    absl::StrCat("WEIR_RANK is \"", rank, "\", not a worker's rank"));
     }
     options.rank = number;
   }
@@ -35,10 +39,13 @@ Result<std::string> ReadToken(const Options& options) {
   std::stringstream text;
   text << file.rdbuf();
   if (!file) {
-    return Status(StatusCode::kInvalidArgument, absl::StrCat("the token file ", options.token_file, " cannot be read"));
+    return Status(StatusCode::kInvalidArgument,
+                  absl::StrCat("the token file ", options.token_file, " cannot be read"));
   }
   const std::string token(absl::StripAsciiWhitespace(text.str()));
-  if (token.empty()) return Status(StatusCode::kInvalidArgument, absl::StrCat("the token file ", options.token_file, " is empty"));
+  if (token.empty())
+    return Status(StatusCode::kInvalidArgument,
+                  absl::StrCat("the token file ", options.token_file, " is empty"));
   return token;
 }
 

@@ -8,8 +8,8 @@
 
 namespace weir {
 
-// The job's token: Options::token, else the content of Options::token_file without surrounding white space, else nothing.
-// kInvalidArgument: the file cannot be read or is empty.
+// The job's token: Options::token, else the content of Options::token_file without surrounding
+// white space, else nothing. kInvalidArgument: the file cannot be read or is empty.
 Result<std::string> ReadToken(const Options& options);
 
 }  // namespace weir

@@ -16,8 +16,8 @@ uint64_t Sequences::Begin() {
 uint64_t Sequences::Reserve() {
   tickets_.insert(next_);
   if (tickets_.size() > max_tickets_) {
-    const auto oldest =
-        std::find_if(tickets_.begin(), tickets_.end(), [this](uint64_t s) { return in_use_.count(s) == 0; });
+    const auto oldest = std::find_if(tickets_.begin(), tickets_.end(),
+                                     [this](uint64_t s) { return in_use_.count(s) == 0; });
     tickets_.erase(oldest);  // the new one is not in use, so there is one
   }
   return next_++;
@@ -25,12 +25,15 @@ uint64_t Sequences::Reserve() {
 
 Status Sequences::BeginTicket(uint64_t sequence) {
   if (in_use_.count(sequence) != 0) {
-    return Status(StatusCode::kFailedPrecondition, absl::StrCat("a push with sequence ", sequence, " is under way"));
+    return Status(StatusCode::kFailedPrecondition,
+                  absl::StrCat("a push with sequence ", sequence, " is under way"));
   }
   if (tickets_.count(sequence) == 0) {
-    return Status(StatusCode::kInvalidArgument,
-                  absl::StrCat("sequence ", sequence, " is not open: not from NewSequence, or ended, or forgotten because ",
-                               max_tickets_, " newer ones are open or the job moved to another epoch"));
+    return Status(
+        StatusCode::kInvalidArgument,
+        absl::StrCat("sequence ", sequence,
+                     " is not open: not from NewSequence, or ended, or forgotten because ",
+                     max_tickets_, " newer ones are open or the job moved to another epoch"));
   }
   in_use_.insert(sequence);
   return Status();

@@ -10,11 +10,12 @@
 
 namespace weir {
 
-// The numbers of one worker's pushes: each is given out once, grows, and is above all that the shards remember.
+// The numbers of one worker's pushes: each is given out once, grows, and is above all that the
+// shards remember.
 //
-// A sequence is *in use* while a push with it is under way. A *ticket* is one that the caller reserved: it stays open, so that
-// the servers keep its outcome, until a push with it has ended finally. At most `max_tickets` are open; beyond that the oldest
-// that is not in use is forgotten.
+// A sequence is *in use* while a push with it is under way. A *ticket* is one that the caller
+// reserved: it stays open, so that the servers keep its outcome, until a push with it has ended
+// finally. At most `max_tickets` are open; beyond that the oldest that is not in use is forgotten.
 //
 // Deterministic; memory: one entry for each push under way and each open ticket.
 class Sequences {
@@ -30,10 +31,11 @@ class Sequences {
   uint64_t Begin();
   // A new ticket, not in use.
   uint64_t Reserve();
-  // Takes an open ticket into use. kInvalidArgument: it was not reserved here, has ended, or is forgotten. kFailedPrecondition:
-  // a push with it is under way.
+  // Takes an open ticket into use. kInvalidArgument: it was not reserved here, has ended, or is
+  // forgotten. kFailedPrecondition: a push with it is under way.
   Status BeginTicket(uint64_t sequence);
-  // A push with `sequence` is over; `final` when its outcome is known in every slice. REQUIRES: in use.
+  // A push with `sequence` is over; `final` when its outcome is known in every slice. REQUIRES: in
+  // use.
   void End(uint64_t sequence, bool final);
   // Forgets all tickets that are not in use.
   void ForgetTickets();

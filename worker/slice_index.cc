@@ -19,7 +19,8 @@ SliceIndex::SliceIndex(const Layout& layout) : slices_(layout.slices) {
 
 Result<SliceIndex::Range> SliceIndex::Find(uint32_t tensor, uint64_t offset, uint64_t count) const {
   if (tensor >= tensors()) {
-    return Status(StatusCode::kNotFound, absl::StrCat("tensor ", tensor, " is not declared: there are ", tensors()));
+    return Status(StatusCode::kNotFound,
+                  absl::StrCat("tensor ", tensor, " is not declared: there are ", tensors()));
   }
   const uint64_t total = counts_[tensor];
   if (count == 0 && offset < total) count = total - offset;
@@ -40,7 +41,8 @@ size_t SliceIndex::At(uint32_t tensor_id, uint64_t offset) const {
   if (tensor_id == 0 || tensor_id > tensors()) return size();
   const auto begin = slices_.begin() + first_[tensor_id - 1];
   const auto end = slices_.begin() + first_[tensor_id];
-  const auto at = std::lower_bound(begin, end, offset, [](const SliceSpec& s, uint64_t o) { return s.offset < o; });
+  const auto at = std::lower_bound(begin, end, offset,
+                                   [](const SliceSpec& s, uint64_t o) { return s.offset < o; });
   if (at == end || at->offset != offset) return size();
   return at - slices_.begin();
 }

@@ -11,8 +11,9 @@
 
 namespace weir {
 
-// Where the slices of each tensor stand in a layout's list. Slices are named by their position in that list, which is the order
-// of (tensor, offset): the order in which they are sent. Tensors are named as in the worker API: from 0.
+// Where the slices of each tensor stand in a layout's list. Slices are named by their position in
+// that list, which is the order of (tensor, offset): the order in which they are sent. Tensors are
+// named as in the worker API: from 0.
 //
 // Immutable; deterministic.
 class SliceIndex {
@@ -36,8 +37,8 @@ class SliceIndex {
   // Elements of a tensor. REQUIRES: tensor < tensors().
   uint64_t count(uint32_t tensor) const { return counts_[tensor]; }
 
-  // The slices that make up [offset, offset + count) of `tensor`; count 0: to its end. kNotFound: no such tensor;
-  // kInvalidArgument: the range is not made of whole slices.
+  // The slices that make up [offset, offset + count) of `tensor`; count 0: to its end. kNotFound:
+  // no such tensor; kInvalidArgument: the range is not made of whole slices.
   Result<Range> Find(uint32_t tensor, uint64_t offset, uint64_t count) const;
 
   // The slice that starts at `offset` of the wire's tensor_id; size() if there is none.

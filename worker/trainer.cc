@@ -49,7 +49,8 @@ Result<TrainReport> Trainer::Run() {
   while (status.ok() && step_ < steps_) {
     StepLoss loss;
     status = bsp() ? BspStep(&loss) : AspStep(&loss);
-    if (status.code() == StatusCode::kAborted) {  // the job went on without us, or to another epoch: join it where it is
+    if (status.code() == StatusCode::kAborted) {  // the job went on without us, or to another
+                                                  // epoch: join it where it is
       status = Refresh();
       continue;
     }
@@ -59,7 +60,8 @@ Result<TrainReport> Trainer::Run() {
       const TrainProgress progress{step_, steps_, report_.final_loss, computed_};
       if (!options_.progress(progress)) break;
     }
-    if (options_.evaluate_every != 0 && step_ % options_.evaluate_every == 0 && step_ < steps_) status = EvaluateNow();
+    if (options_.evaluate_every != 0 && step_ % options_.evaluate_every == 0 && step_ < steps_)
+      status = EvaluateNow();
   }
   if (status.ok() && options_.evaluate_at_end) status = EvaluateNow();
   if (!status.ok()) return status;
@@ -71,7 +73,8 @@ Status Trainer::Refresh() {
   while (true) {
     Result<PullResult> all = worker_.Sync(AllWeights());
     if (!all.ok()) {
-      if (all.status().code() == StatusCode::kAborted) continue;  // moved once more; ends with the worker
+      if (all.status().code() == StatusCode::kAborted)
+        continue;  // moved once more; ends with the worker
       return all.status();
     }
     if (!bsp()) return Status();
@@ -93,7 +96,8 @@ Result<PartResult> Trainer::Compute(uint32_t part, GradientSet* gradient) {
   Result<PartResult> result = model_.Gradient(id, weight_views_, gradient->views());
   if (!result.ok()) return result;
   computed_ += result->examples;
-  if (result->examples != 0 && options_.clip_norm > 0) gradient->ClipMeanNorm(result->examples, options_.clip_norm);
+  if (result->examples != 0 && options_.clip_norm > 0)
+    gradient->ClipMeanNorm(result->examples, options_.clip_norm);
   return result;
 }
 
@@ -145,7 +149,8 @@ Future<PushResult> Trainer::Send(const Pending& pending) {
   options.parts = block.parts.parts;
   options.batch = step_;
   std::vector<TensorPush> pushes = AllGradients(block.gradient.get());
-  return pending.last ? worker_.PushPullAsync(std::move(pushes), options) : worker_.PushAsync(std::move(pushes), options);
+  return pending.last ? worker_.PushPullAsync(std::move(pushes), options)
+                      : worker_.PushAsync(std::move(pushes), options);
 }
 
 Status Trainer::FinishStep() {
@@ -153,8 +158,9 @@ Status Trainer::FinishStep() {
   uint64_t newest = step_;
   for (Pending& pending : pending_) {
     Result<PushResult> result = pending.future.Get();
-    // The others are slower than the deadline. A part counts once however often it is pushed, so it is pushed until it is
-    // known to count, for as long as the worker belongs to the job: each try is one call with a deadline.
+    // The others are slower than the deadline. A part counts once however often it is pushed, so it
+    // is pushed until it is known to count, for as long as the worker belongs to the job: each try
+    // is one call with a deadline.
     while (result.status().code() == StatusCode::kDeadlineExceeded) result = Send(pending).Get();
     if (result.ok()) {
       Count(*result);
@@ -241,7 +247,8 @@ Status Trainer::AspStep(StepLoss* loss) {
 }
 
 // Asks again, under one sequence, until it is known how the push ended.
-Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes, const PushOptions& options) {
+Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes,
+                                           const PushOptions& options) {
   PushOptions ticket = options;
   Result<uint64_t> sequence = worker_.NewSequence();
   if (!sequence.ok()) return sequence.status();
@@ -254,7 +261,8 @@ Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes, const
 
 Status Trainer::Refused(const PushResult& result) const {
   if (result.tally.invalid == 0) return Status();
-  return Status(StatusCode::kInternal, "the servers refused the gradient of step " + std::to_string(step_) + ": " + result.reason);
+  return Status(StatusCode::kInternal, "the servers refused the gradient of step " +
+                                           std::to_string(step_) + ": " + result.reason);
 }
 
 void Trainer::Count(const PushResult& result) {
@@ -290,7 +298,8 @@ Status Trainer::EvaluateNow() {
 }
 
 Result<TrainReport> Train(Worker& worker, Model& model, const TrainOptions& options) {
-  if (options.clip_norm < 0) return Status(StatusCode::kInvalidArgument, "TrainOptions::clip_norm is negative");
+  if (options.clip_norm < 0)
+    return Status(StatusCode::kInvalidArgument, "TrainOptions::clip_norm is negative");
   Status status = worker.Declare(model.Tensors());
   if (!status.ok()) return status;
   return Trainer(worker, model, options).Run();

@@ -14,7 +14,8 @@
 
 namespace weir {
 
-// One run of Train (worker/include/weir/train.h): this worker's weights, its gradients and where it stands. Not thread-safe.
+// One run of Train (worker/include/weir/train.h): this worker's weights, its gradients and where it
+// stands. Not thread-safe.
 class Trainer {
  public:
   // Both outlive it.
@@ -39,7 +40,8 @@ class Trainer {
     Future<PushResult> future;
   };
 
-  // Brings the weights anew. Sets step_ to the step that they are for, in bulk synchronous training.
+  // Brings the weights anew. Sets step_ to the step that they are for, in bulk synchronous
+  // training.
   Status Refresh();
   Status BspStep(StepLoss* loss);
   Status AspStep(StepLoss* loss);
@@ -68,8 +70,8 @@ class Trainer {
   Model& model_;
   const TrainOptions options_;
   const std::vector<TensorSpec> tensors_;
-  const PartBlock own_;                   // parts
-  const std::vector<PartBlock> blocks_;   // maximal, of own_
+  const PartBlock own_;                  // parts
+  const std::vector<PartBlock> blocks_;  // maximal, of own_
   const uint64_t steps_;
   BufferPool pool_;
   GradientSet weights_;

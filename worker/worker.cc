@@ -30,8 +30,8 @@ Result<T> Take(CompleteEffect& end) {
   return Status(StatusCode::kInternal, "a call ended with another kind of value");
 }
 
-// The Worker of a cluster: the coordinator through Control, the servers through DataLoop. Both call back into it, so each is
-// closed before either is destroyed.
+// The Worker of a cluster: the coordinator through Control, the servers through DataLoop. Both call
+// back into it, so each is closed before either is destroyed.
 class ClusterWorker : public Worker {
  public:
   ClusterWorker(const Options& options, JobInfo job, std::string token, absl::Duration lease,
@@ -73,7 +73,8 @@ class ClusterWorker : public Worker {
     std::vector<TensorShape> shapes;
     for (const TensorSpec& spec : tensors) {
       const auto kind = static_cast<InitializerSpec::Kind>(spec.initializer.kind);
-      shapes.push_back(TensorShape{spec.name, spec.shape, {kind, spec.initializer.a, spec.initializer.b}});
+      shapes.push_back(
+          TensorShape{spec.name, spec.shape, {kind, spec.initializer.a, spec.initializer.b}});
     }
     const absl::Status valid = ValidateTensors(shapes);
     if (!valid.ok()) return ToStatus(valid);
@@ -96,25 +97,31 @@ class ClusterWorker : public Worker {
     return result;
   }
 
-  Future<PullResult> PullAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
-    return Start<PullResult>([tensors = std::move(tensors), options](Client& client, uint64_t call, absl::Time now,
-                                                                     ClientEffects* effects) mutable {
-      client.Pull(call, std::move(tensors), options, now, effects);
-    });
+  Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
+    return Start<PullResult>(
+        [tensors = std::move(tensors), options](Client& client, uint64_t call, absl::Time now,
+                                                ClientEffects* effects) mutable {
+          client.Pull(call, std::move(tensors), options, now, effects);
+        });
   }
 
-  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
-    return Start<PullResult>([tensors = std::move(tensors), options](Client& client, uint64_t call, absl::Time now,
-                                                                     ClientEffects* effects) mutable {
-      client.Sync(call, std::move(tensors), options, now, effects);
-    });
+  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
+    return Start<PullResult>(
+        [tensors = std::move(tensors), options](Client& client, uint64_t call, absl::Time now,
+                                                ClientEffects* effects) mutable {
+          client.Sync(call, std::move(tensors), options, now, effects);
+        });
   }
 
-  Future<PushResult> PushAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
+  Future<PushResult> PushAsync(std::vector<TensorPush> tensors,
+                               const PushOptions& options) override {
     return StartPush(std::move(tensors), options, /*want_values=*/false);
   }
 
-  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
+  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors,
+                                   const PushOptions& options) override {
     return StartPush(std::move(tensors), options, /*want_values=*/true);
   }
 
@@ -124,7 +131,8 @@ class ClusterWorker : public Worker {
       absl::MutexLock lock(&mu_);
       all.resize(slices_.tensors());
     }
-    for (size_t tensor = 0; tensor < all.size(); ++tensor) all[tensor].tensor = static_cast<uint32_t>(tensor);
+    for (size_t tensor = 0; tensor < all.size(); ++tensor)
+      all[tensor].tensor = static_cast<uint32_t>(tensor);
     PushOptions options;
     options.deadline = deadline;
     options.step = step;
@@ -133,37 +141,45 @@ class ClusterWorker : public Worker {
   }
 
   Result<uint64_t> NewSequence() override {
-    return Start<uint64_t>([](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.NewSequence(call, Deadline{0}, now, effects);
-           })
+    return Start<uint64_t>(
+               [](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.NewSequence(call, Deadline{0}, now, effects);
+               })
         .Get();
   }
 
   Status PutState(uint64_t sequence, const std::string& state, Deadline deadline) override {
-    return Start<std::monostate>([=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.PutState(call, sequence, state, deadline, now, effects);
-           })
+    return Start<std::monostate>(
+               [=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.PutState(call, sequence, state, deadline, now, effects);
+               })
         .Get()
         .status();
   }
 
   Result<WorkerState> GetState(Deadline deadline) override {
-    return Start<WorkerState>([=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.GetState(call, deadline, now, effects);
-           })
+    return Start<WorkerState>(
+               [=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.GetState(call, deadline, now, effects);
+               })
         .Get();
   }
 
-  Status Report(const std::string& name, double value) override { return control_->Report(name, value); }
+  Status Report(const std::string& name, double value) override {
+    return control_->Report(name, value);
+  }
   void Progress(uint64_t step, uint64_t steps) override { control_->Progress(step, steps); }
-  Status Fail(const std::string& why) override { return control_->Fail(why, std::min(deadline_, kJoinTimeout)); }
+  Status Fail(const std::string& why) override {
+    return control_->Fail(why, std::min(deadline_, kJoinTimeout));
+  }
 
   Status Leave(Deadline deadline) override {
     Status status;
     if (Declared()) {
-      status = Start<std::monostate>([=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-                 client.Leave(call, deadline, now, effects);
-               })
+      status = Start<std::monostate>(
+                   [=](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                     client.Leave(call, deadline, now, effects);
+                   })
                    .Get()
                    .status();
     }
@@ -178,14 +194,18 @@ class ClusterWorker : public Worker {
   }
 
  private:
-  static Status NotDeclared() { return Status(StatusCode::kFailedPrecondition, "no model is declared yet: call Declare first"); }
+  static Status NotDeclared() {
+    return Status(StatusCode::kFailedPrecondition, "no model is declared yet: call Declare first");
+  }
 
   bool Declared() const {
     absl::MutexLock lock(&mu_);
     return declared_;
   }
 
-  absl::Duration Time(Deadline deadline) const { return deadline.count() == 0 ? deadline_ : absl::FromChrono(deadline); }
+  absl::Duration Time(Deadline deadline) const {
+    return deadline.count() == 0 ? deadline_ : absl::FromChrono(deadline);
+  }
 
   // A layout from the coordinator.
   void Use(Layout layout) {
@@ -210,15 +230,18 @@ class ClusterWorker : public Worker {
     state->cancel = [loop, call] {
       if (const std::shared_ptr<DataLoop> alive = loop.lock()) alive->Cancel(*call);
     };
-    *call = data_->Call(std::move(begin), [state](CompleteEffect& end) { state->Set(Take<T>(end)); });
+    *call =
+        data_->Call(std::move(begin), [state](CompleteEffect& end) { state->Set(Take<T>(end)); });
     return Future<T>(std::move(state));
   }
 
-  Future<PushResult> StartPush(std::vector<TensorPush> tensors, const PushOptions& options, bool want_values) {
-    return Start<PushResult>([tensors = std::move(tensors), options, want_values](
-                                 Client& client, uint64_t call, absl::Time now, ClientEffects* effects) mutable {
-      client.Push(call, std::move(tensors), options, want_values, now, effects);
-    });
+  Future<PushResult> StartPush(std::vector<TensorPush> tensors, const PushOptions& options,
+                               bool want_values) {
+    return Start<PushResult>(
+        [tensors = std::move(tensors), options, want_values](
+            Client& client, uint64_t call, absl::Time now, ClientEffects* effects) mutable {
+          client.Push(call, std::move(tensors), options, want_values, now, effects);
+        });
   }
 
   const absl::Duration deadline_;
@@ -237,7 +260,8 @@ std::string HostName() {
   return name;
 }
 
-Result<v1::JoinReply> Join(const Options& options, const std::string& token, CoordinatorClient* coordinator) {
+Result<v1::JoinReply> Join(const Options& options, const std::string& token,
+                           CoordinatorClient* coordinator) {
   v1::JoinRequest request;
   request.mutable_job()->set_job_token(token);
   request.set_protocol_min(kProtocol);
@@ -253,9 +277,11 @@ Result<v1::JoinReply> Join(const Options& options, const std::string& token, Coo
     const absl::Duration left = std::max(end - absl::Now(), absl::Milliseconds(1));
     absl::StatusOr<v1::JoinReply> reply = coordinator->Join(request, std::min(left, kJoinTimeout));
     if (reply.ok()) return *std::move(reply);
-    const bool again = absl::IsUnavailable(reply.status()) || absl::IsDeadlineExceeded(reply.status());
+    const bool again =
+        absl::IsUnavailable(reply.status()) || absl::IsDeadlineExceeded(reply.status());
     if (!again) return ToStatus(reply.status());
-    if (absl::Now() + kJoinPause >= end) return Status(StatusCode::kUnavailable, std::string(reply.status().message()));
+    if (absl::Now() + kJoinPause >= end)
+      return Status(StatusCode::kUnavailable, std::string(reply.status().message()));
     absl::SleepFor(kJoinPause);
   }
 }
@@ -281,8 +307,10 @@ JobInfo MakeJobInfo(const v1::JoinReply& reply) {
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
-  if (options.coordinator.empty()) return Status(StatusCode::kInvalidArgument, "Options::coordinator is empty");
-  if (options.deadline.count() < 1) return Status(StatusCode::kInvalidArgument, "Options::deadline is below 1 ms");
+  if (options.coordinator.empty())
+    return Status(StatusCode::kInvalidArgument, "Options::coordinator is empty");
+  if (options.deadline.count() < 1)
+    return Status(StatusCode::kInvalidArgument, "Options::deadline is below 1 ms");
   Result<std::string> token = ReadToken(options);
   if (!token.ok()) return token.status();
   auto coordinator = std::make_unique<CoordinatorClient>(options.coordinator);
@@ -290,10 +318,13 @@ Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
   if (!joined.ok()) return joined.status();
   const uint32_t mode = joined->settings().mode();
   if (mode != v1::MODE_BSP && mode != v1::MODE_ASP) {
-    return Status(StatusCode::kUnimplemented, absl::StrCat("the job's mode ", mode, " is not known to this build"));
+    return Status(StatusCode::kUnimplemented,
+                  absl::StrCat("the job's mode ", mode, " is not known to this build"));
   }
-  if (joined->settings().workers() == 0 || joined->settings().gradient_shards() == 0 || joined->lease_ms() == 0) {
-    return Status(StatusCode::kInternal, "the coordinator's answer to Join lacks workers, gradient_shards or the lease");
+  if (joined->settings().workers() == 0 || joined->settings().gradient_shards() == 0 ||
+      joined->lease_ms() == 0) {
+    return Status(StatusCode::kInternal,
+                  "the coordinator's answer to Join lacks workers, gradient_shards or the lease");
   }
   const absl::Duration lease = absl::Milliseconds(joined->lease_ms());
   return std::unique_ptr<Worker>(

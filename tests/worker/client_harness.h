@@ -17,9 +17,11 @@
 
 namespace weir {
 
-// A Client whose servers are the test: frames sent are kept by shard, answers are given by hand, time moves when told.
+// A Client whose servers are the test: frames sent are kept by shard, answers are given by hand,
+// time moves when told.
 //
-// The layout: tensor 0 "a" of 8 elements in slices [0,4) on shard 0 and [4,8) on shard 1; tensor 1 "b" of 4 elements on shard 0.
+// The layout: tensor 0 "a" of 8 elements in slices [0,4) on shard 0 and [4,8) on shard 1; tensor 1
+// "b" of 4 elements on shard 0.
 class ClientHarness : public ::testing::Test {
  protected:
   ClientHarness() { options_.job_id = std::string(16, 'j'); }
@@ -88,7 +90,9 @@ class ClientHarness : public ::testing::Test {
     Receive(shard, std::move(frame));
   }
 
-  void Receive(uint32_t shard, ServerFrame frame) { ReceiveOn(connections_.at(shard), std::move(frame)); }
+  void Receive(uint32_t shard, ServerFrame frame) {
+    ReceiveOn(connections_.at(shard), std::move(frame));
+  }
 
   void ReceiveOn(uint64_t connection, ServerFrame frame) {
     ClientEffects effects;
@@ -96,7 +100,8 @@ class ClientHarness : public ::testing::Test {
     Run(&effects);
   }
 
-  void Disconnect(uint32_t shard, const absl::Status& why = absl::UnavailableError("connection reset")) {
+  void Disconnect(uint32_t shard,
+                  const absl::Status& why = absl::UnavailableError("connection reset")) {
     ClientEffects effects;
     client_->Disconnected(connections_.at(shard), why, now_, &effects);
     Run(&effects);
@@ -189,7 +194,8 @@ class ClientHarness : public ::testing::Test {
     Run(&effects);
     return last_call_;
   }
-  uint64_t Push(std::vector<TensorPush> pushes, PushOptions options = {}, bool want_values = false) {
+  uint64_t Push(std::vector<TensorPush> pushes, PushOptions options = {},
+                bool want_values = false) {
     if (options.examples == 0) options.examples = 1;
     ClientEffects effects;
     client_->Push(++last_call_, std::move(pushes), options, want_values, now_, &effects);
@@ -206,7 +212,8 @@ class ClientHarness : public ::testing::Test {
 
   bool Done(uint64_t call) const { return done_.count(call) != 0; }
   const CompleteEffect& Completion(uint64_t call) {
-    if (!Done(call)) ADD_FAILURE() << "call " << call << " has not ended; it " << client_->WaitsFor();
+    if (!Done(call))
+      ADD_FAILURE() << "call " << call << " has not ended; it " << client_->WaitsFor();
     return done_[call];
   }
   StatusCode Code(uint64_t call) { return Completion(call).status.code(); }

@@ -193,7 +193,8 @@ TEST_F(ClientPullTest, RequestsBeyondTheCreditWaitFirstLayersFirst) {
   AnswerPull(0, 1, 1);
   EXPECT_TRUE(Done(b));
   ASSERT_EQ(sent_[0].size(), 1u) << "one credit, one request";
-  EXPECT_EQ(std::get<PullFrame>(sent_[0].front().kind).tensor_id, 1u) << "the first layer overtakes";
+  EXPECT_EQ(std::get<PullFrame>(sent_[0].front().kind).tensor_id, 1u)
+      << "the first layer overtakes";
   AnswerPull(0, 1, 1);
   AnswerPull(1, 1, 1);
   EXPECT_TRUE(Done(a));
@@ -226,13 +227,15 @@ TEST_F(ClientPullTest, DeadlineEndsTheCallAndSaysForWhomItWaited) {
   options.step = 4;
   const uint64_t call = Pull({{1, ViewB()}}, options);
   const ClientFrame frame = Next(0);
-  EXPECT_EQ(frame.deadline_ms, 1750u) << "the server is given less, so that its answer comes in time";
+  EXPECT_EQ(frame.deadline_ms, 1750u)
+      << "the server is given less, so that its answer comes in time";
   Advance(absl::Milliseconds(1750));
   Answer(0, frame.request_id, ErrorReplyFrame{Outcome::kPending, "step 3 waits for parts 2 to 3"});
   Advance(absl::Milliseconds(250));
   EXPECT_EQ(Code(call), StatusCode::kDeadlineExceeded);
   EXPECT_EQ(Message(call),
-            "pull not done in time: 1 answer is missing, the first from shard 0 (host0:1): step 3 waits for parts 2 to 3");
+            "pull not done in time: 1 answer is missing, the first from shard 0 (host0:1): step 3 "
+            "waits for parts 2 to 3");
 }
 
 TEST_F(ClientPullTest, WaitThatTheServerEndsEarlyIsAskedForAgain) {

@@ -37,7 +37,8 @@ TEST_F(ClientSessionTest, CallsMadeBeforeTheLayoutWaitForIt) {
   EXPECT_EQ(client_->WaitsFor(), "waits for the layout");
   SetLayout(1);
   Greet(0);
-  EXPECT_TRUE(sent_[0].empty()) << "a sequence is only known when every shard has said what it remembers";
+  EXPECT_TRUE(sent_[0].empty())
+      << "a sequence is only known when every shard has said what it remembers";
   EXPECT_EQ(client_->WaitsFor(), "waits for shard 1 (host1:1): connecting");
   Greet(1);
   AnswerPull(0, 0, 2);
@@ -91,7 +92,8 @@ TEST_F(ClientSessionTest, ShardThatHoldsOtherSlicesThanTheLayoutIsNotSpokenTo) {
   Answer(0, Next(0).request_id, bound);
   Greet(1);
   const uint64_t call = Pull({{0, ViewA()}});
-  EXPECT_EQ(client_->WaitsFor(), "waits for shard 0 (host0:1): it holds other slices than the layout says");
+  EXPECT_EQ(client_->WaitsFor(),
+            "waits for shard 0 (host0:1): it holds other slices than the layout says");
   Advance(absl::Seconds(61));
   EXPECT_EQ(Code(call), StatusCode::kDeadlineExceeded);
 }
@@ -173,7 +175,8 @@ TEST_F(ClientSessionTest, NothingKnownOfAnOlderEpochIsUsedInTheNext) {
   Greet(0);
   Greet(1);
   EXPECT_EQ(client_->DeliveredVersion(1, 0), 0u);
-  EXPECT_EQ(Code(PushB()), StatusCode::kInvalidArgument) << "the base of the old epoch must not be sent";
+  EXPECT_EQ(Code(PushB()), StatusCode::kInvalidArgument)
+      << "the base of the old epoch must not be sent";
   // An answer of the old epoch's connection means nothing.
   const uint64_t call = Pull({{1, ViewB()}});
   uint64_t id = 0;

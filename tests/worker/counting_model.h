@@ -10,11 +10,13 @@
 
 namespace weir {
 
-// A model whose gradient is easily said: each example pulls every weight towards a target of its own, drawn from (part, step,
-// example, element). Parts differ in size, and some may be empty. Not commutative in its bits, so a sum in another order shows.
+// A model whose gradient is easily said: each example pulls every weight towards a target of its
+// own, drawn from (part, step, example, element). Parts differ in size, and some may be empty. Not
+// commutative in its bits, so a sum in another order shows.
 class CountingModel : public Model {
  public:
-  explicit CountingModel(std::vector<TensorSpec> tensors = DefaultTensors()) : tensors_(std::move(tensors)) {}
+  explicit CountingModel(std::vector<TensorSpec> tensors = DefaultTensors())
+      : tensors_(std::move(tensors)) {}
 
   static std::vector<TensorSpec> DefaultTensors() {
     return {{"dense/weights", {33, 17}, {Initializer::Kind::kXavierUniform, 0, 0}},
@@ -66,7 +68,8 @@ class CountingModel : public Model {
 
  private:
   static float Target(const PartId& part, uint64_t example, size_t tensor, uint64_t element) {
-    uint64_t z = (part.step * 1315423911u + part.part) * 2654435761u + example * 97 + tensor * 131071 + element * 7919;
+    uint64_t z = (part.step * 1315423911u + part.part) * 2654435761u + example * 97 +
+                 tensor * 131071 + element * 7919;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return static_cast<float>(static_cast<int64_t>(z >> 11) % 2000001 - 1000000) * 1e-6f;

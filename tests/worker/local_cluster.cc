@@ -28,36 +28,47 @@ class LocalCluster::LocalWorker : public Worker {
   }
 
   const JobInfo& job() const override { return job_; }
-  Status Declare(const std::vector<TensorSpec>& tensors, Deadline) override { return cluster_->Declare(job_.rank, tensors); }
+  Status Declare(const std::vector<TensorSpec>& tensors, Deadline) override {
+    return cluster_->Declare(job_.rank, tensors);
+  }
 
   Result<std::vector<SliceRange>> Slices(uint32_t tensor) const override {
     absl::MutexLock lock(&cluster_->mu_);
     std::vector<SliceRange> result;
     for (const SliceSpec& slice : cluster_->layout_->slices) {
-      if (slice.tensor_id == tensor + 1) result.push_back({tensor, slice.offset, slice.count, slice.shard});
+      if (slice.tensor_id == tensor + 1)
+        result.push_back({tensor, slice.offset, slice.count, slice.shard});
     }
     return result;
   }
 
-  Future<PullResult> PullAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
-    return Start<PullResult>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-      client.Pull(call, std::move(tensors), options, now, effects);
-    });
+  Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
+    return Start<PullResult>(
+        [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+          client.Pull(call, std::move(tensors), options, now, effects);
+        });
   }
-  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
-    return Start<PullResult>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-      client.Sync(call, std::move(tensors), options, now, effects);
-    });
+  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
+    return Start<PullResult>(
+        [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+          client.Sync(call, std::move(tensors), options, now, effects);
+        });
   }
-  Future<PushResult> PushAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
-    return Start<PushResult>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-      client.Push(call, std::move(tensors), options, false, now, effects);
-    });
+  Future<PushResult> PushAsync(std::vector<TensorPush> tensors,
+                               const PushOptions& options) override {
+    return Start<PushResult>(
+        [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+          client.Push(call, std::move(tensors), options, false, now, effects);
+        });
   }
-  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
-    return Start<PushResult>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-      client.Push(call, std::move(tensors), options, true, now, effects);
-    });
+  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors,
+                                   const PushOptions& options) override {
+    return Start<PushResult>(
+        [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+          client.Push(call, std::move(tensors), options, true, now, effects);
+        });
   }
   Result<PushResult> Skip(uint64_t step, uint32_t part, Deadline) override {
     size_t tensors = 0;
@@ -73,31 +84,35 @@ class LocalCluster::LocalWorker : public Worker {
     return Push(std::move(all), options);
   }
   Result<uint64_t> NewSequence() override {
-    return Start<uint64_t>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.NewSequence(call, Deadline{0}, now, effects);
-           })
+    return Start<uint64_t>(
+               [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.NewSequence(call, Deadline{0}, now, effects);
+               })
         .Get();
   }
   Status PutState(uint64_t sequence, const std::string& state, Deadline deadline) override {
-    return Start<std::monostate>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.PutState(call, sequence, state, deadline, now, effects);
-           })
+    return Start<std::monostate>(
+               [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.PutState(call, sequence, state, deadline, now, effects);
+               })
         .Get()
         .status();
   }
   Result<WorkerState> GetState(Deadline deadline) override {
-    return Start<WorkerState>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.GetState(call, deadline, now, effects);
-           })
+    return Start<WorkerState>(
+               [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.GetState(call, deadline, now, effects);
+               })
         .Get();
   }
   Status Report(const std::string&, double) override { return Status(); }
   void Progress(uint64_t, uint64_t) override {}
   Status Fail(const std::string&) override { return Status(); }
   Status Leave(Deadline deadline) override {
-    return Start<std::monostate>([&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-             client.Leave(call, deadline, now, effects);
-           })
+    return Start<std::monostate>(
+               [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+                 client.Leave(call, deadline, now, effects);
+               })
         .Get()
         .status();
   }
@@ -147,7 +162,9 @@ LocalCluster::LocalCluster(const Options& options) : options_(options) {
 
 LocalCluster::~LocalCluster() = default;
 
-std::unique_ptr<Worker> LocalCluster::Join(uint32_t rank) { return std::make_unique<LocalWorker>(this, rank); }
+std::unique_ptr<Worker> LocalCluster::Join(uint32_t rank) {
+  return std::make_unique<LocalWorker>(this, rank);
+}
 
 Status LocalCluster::Declare(uint32_t rank, const std::vector<TensorSpec>& tensors) {
   absl::MutexLock lock(&mu_);
@@ -173,8 +190,9 @@ Status LocalCluster::Declare(uint32_t rank, const std::vector<TensorSpec>& tenso
   return Status();
 }
 
-uint64_t LocalCluster::Call(uint32_t rank, const std::function<void(Client&, uint64_t, absl::Time, ClientEffects*)>& begin,
-                            Done done) {
+uint64_t LocalCluster::Call(
+    uint32_t rank, const std::function<void(Client&, uint64_t, absl::Time, ClientEffects*)>& begin,
+    Done done) {
   absl::MutexLock lock(&mu_);
   const uint64_t call = next_call_++;
   nodes_[rank].done[call] = std::move(done);
@@ -207,23 +225,25 @@ void LocalCluster::Take(uint32_t rank, ClientEffects* effects) {
       const uint64_t session = next_session_++;
       sessions_[session] = Session{rank, connect->connection, connect->shard};
       session_of_[{rank, connect->connection}] = session;
-      Later([this, session, rank, connection = connect->connection, shard = connect->shard]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        Effects opened;
-        shards_[shard]->OnOpen(session, now_, &opened);
-        Take(shard, &opened);
-        ClientEffects next;
-        nodes_[rank].client->Connected(connection, now_, &next);
-        Take(rank, &next);
-      });
+      Later([this, session, rank, connection = connect->connection, shard = connect->shard]()
+                ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                  Effects opened;
+                  shards_[shard]->OnOpen(session, now_, &opened);
+                  Take(shard, &opened);
+                  ClientEffects next;
+                  nodes_[rank].client->Connected(connection, now_, &next);
+                  Take(rank, &next);
+                });
     } else if (auto* send = std::get_if<SendEffect>(&effect)) {
       const auto at = session_of_.find({rank, send->connection});
       if (at == session_of_.end()) continue;
-      Later([this, session = at->second, shard = send->shard, frame = std::move(send->frame)]() mutable
-            ABSL_NO_THREAD_SAFETY_ANALYSIS {
-              Effects next;
-              if (sessions_.count(session) != 0) shards_[shard]->OnFrame(session, std::move(frame), now_, &next);
-              Take(shard, &next);
-            });
+      Later([this, session = at->second, shard = send->shard,
+             frame = std::move(send->frame)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        Effects next;
+        if (sessions_.count(session) != 0)
+          shards_[shard]->OnFrame(session, std::move(frame), now_, &next);
+        Take(shard, &next);
+      });
     } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
       deliver->payload.CopyTo(deliver->to);
     } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
@@ -240,7 +260,8 @@ void LocalCluster::Take(uint32_t rank, ClientEffects* effects) {
 
 void LocalCluster::Take(uint32_t shard, Effects* effects) {
   for (Effects::Send& send : effects->sends) {
-    Later([this, shard, session = send.session, frame = std::move(send.frame)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Later([this, shard, session = send.session,
+           frame = std::move(send.frame)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
       if (sessions_.count(session) == 0) return;
       Effects next;
       shards_[shard]->OnSent(session, now_, &next);
@@ -302,7 +323,8 @@ void LocalCluster::CutConnections() {
 std::vector<std::vector<float>> LocalCluster::Weights() {
   absl::MutexLock lock(&mu_);
   std::vector<std::vector<float>> all;
-  for (const TensorShape& tensor : layout_->tensors) all.emplace_back(static_cast<size_t>(tensor.count()));
+  for (const TensorShape& tensor : layout_->tensors)
+    all.emplace_back(static_cast<size_t>(tensor.count()));
   for (const std::unique_ptr<Shard>& shard : shards_) {
     for (size_t i = 0; i < shard->slice_count(); ++i) {
       const SliceSnapshot slice = shard->snapshot(i);

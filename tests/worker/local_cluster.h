@@ -21,9 +21,10 @@
 
 namespace weir {
 
-// A cluster in one process: the real shards and the real clients, frames handed over as values, without a coordinator. Whoever
-// calls a worker runs all of it until nothing is left to do, under one lock; jobs run inline. Time stands still, so no deadline
-// passes. Workers are driven by a thread each, or all by one thread through futures.
+// A cluster in one process: the real shards and the real clients, frames handed over as values,
+// without a coordinator. Whoever calls a worker runs all of it until nothing is left to do, under
+// one lock; jobs run inline. Time stands still, so no deadline passes. Workers are driven by a
+// thread each, or all by one thread through futures.
 class LocalCluster {
  public:
   struct Options {
@@ -67,10 +68,14 @@ class LocalCluster {
   };
 
   Status Declare(uint32_t rank, const std::vector<TensorSpec>& tensors);
-  uint64_t Call(uint32_t rank, const std::function<void(Client&, uint64_t, absl::Time, ClientEffects*)>& begin, Done done);
+  uint64_t Call(uint32_t rank,
+                const std::function<void(Client&, uint64_t, absl::Time, ClientEffects*)>& begin,
+                Done done);
   void Cancel(uint32_t rank, uint64_t call);
 
-  void Later(std::function<void()> event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { queue_.push_back(std::move(event)); }
+  void Later(std::function<void()> event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    queue_.push_back(std::move(event));
+  }
   void RunAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Take(uint32_t rank, ClientEffects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Take(uint32_t shard, Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -85,7 +90,8 @@ class LocalCluster {
   std::vector<std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mu_);
   std::vector<Node> nodes_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, Session> sessions_ ABSL_GUARDED_BY(mu_);
-  std::map<std::pair<uint32_t, uint64_t>, uint64_t> session_of_ ABSL_GUARDED_BY(mu_);  // (rank, connection)
+  std::map<std::pair<uint32_t, uint64_t>, uint64_t> session_of_
+      ABSL_GUARDED_BY(mu_);  // (rank, connection)
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
   uint64_t next_session_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_call_ ABSL_GUARDED_BY(mu_) = 1;

@@ -25,7 +25,8 @@ TEST(PartAssignmentTest, EveryPartHasExactlyOneOwnerAndSharesDifferByAtMostOne) 
 }
 
 TEST(PartAssignmentTest, AsManyWorkersAsPartsHaveOneEach) {
-  for (uint32_t rank = 0; rank < 7; ++rank) EXPECT_EQ(AssignedParts(rank, 7, 7), (PartBlock{rank, 1}));
+  for (uint32_t rank = 0; rank < 7; ++rank)
+    EXPECT_EQ(AssignedParts(rank, 7, 7), (PartBlock{rank, 1}));
 }
 
 }  // namespace

@@ -17,8 +17,9 @@
 
 namespace weir {
 
-// Training as one would write it without Weir: one process, one loop, the kernels of core/ called directly. What a synchronous
-// run must equal bit for bit, whatever its shards and workers. It shares no code with the client, the shard or the training loop.
+// Training as one would write it without Weir: one process, one loop, the kernels of core/ called
+// directly. What a synchronous run must equal bit for bit, whatever its shards and workers. It
+// shares no code with the client, the shard or the training loop.
 class PlainLoop {
  public:
   struct Options {
@@ -30,10 +31,12 @@ class PlainLoop {
   };
   using Tensors = std::vector<std::vector<float>>;
 
-  PlainLoop(Model& model, const Options& options) : model_(model), options_(options), specs_(model.Tensors()) {
+  PlainLoop(Model& model, const Options& options)
+      : model_(model), options_(options), specs_(model.Tensors()) {
     for (const TensorSpec& spec : specs_) {
       const auto kind = static_cast<InitializerSpec::Kind>(spec.initializer.kind);
-      const TensorShape shape{spec.name, spec.shape, {kind, spec.initializer.a, spec.initializer.b}};
+      const TensorShape shape{
+          spec.name, spec.shape, {kind, spec.initializer.a, spec.initializer.b}};
       const size_t count = static_cast<size_t>(shape.count());
       weights_.push_back(Aligned(count));
       Initialize(shape, options.seed, 0, count, weights_.back().floats());
@@ -65,7 +68,9 @@ class PlainLoop {
   };
 
   Buffer Aligned(size_t count) { return pool_.Allocate(count * sizeof(float)); }
-  size_t Count(size_t tensor) const { return static_cast<size_t>(ElementCount(specs_[tensor].shape)); }
+  size_t Count(size_t tensor) const {
+    return static_cast<size_t>(ElementCount(specs_[tensor].shape));
+  }
 
   Sum Part(uint64_t step, uint32_t part) {
     Sum sum;
@@ -73,19 +78,24 @@ class PlainLoop {
     std::vector<MutableTensorView> gradients;
     for (size_t i = 0; i < specs_.size(); ++i) {
       sum.gradient.push_back(Aligned(Count(i)));
-      weights.push_back({weights_[i].data(), ElementType::kFloat32, static_cast<int64_t>(Count(i))});
-      gradients.push_back({sum.gradient[i].data(), ElementType::kFloat32, static_cast<int64_t>(Count(i))});
+      weights.push_back(
+          {weights_[i].data(), ElementType::kFloat32, static_cast<int64_t>(Count(i))});
+      gradients.push_back(
+          {sum.gradient[i].data(), ElementType::kFloat32, static_cast<int64_t>(Count(i))});
     }
-    Result<PartResult> result = model_.Gradient({step, part, options_.gradient_shards}, weights, gradients);
+    Result<PartResult> result =
+        model_.Gradient({step, part, options_.gradient_shards}, weights, gradients);
     sum.examples = result.value().examples;
     sum.loss_sum = result.value().loss_sum;
     if (sum.examples == 0 || options_.clip_norm == 0) return sum;
     double squares = 0;
-    for (size_t i = 0; i < specs_.size(); ++i) squares += SumOfSquares(sum.gradient[i].data(), Count(i));
+    for (size_t i = 0; i < specs_.size(); ++i)
+      squares += SumOfSquares(sum.gradient[i].data(), Count(i));
     const double norm = std::sqrt(squares) / static_cast<double>(sum.examples);
     if (norm <= options_.clip_norm) return sum;
     const float scale = static_cast<float>(options_.clip_norm / norm);
-    for (size_t i = 0; i < specs_.size(); ++i) weir::Scale(sum.gradient[i].data(), scale, sum.gradient[i].floats(), Count(i));
+    for (size_t i = 0; i < specs_.size(); ++i)
+      weir::Scale(sum.gradient[i].data(), scale, sum.gradient[i].floats(), Count(i));
     return sum;
   }
 
@@ -103,7 +113,8 @@ class PlainLoop {
     }
     left.examples += right.examples;
     for (size_t i = 0; i < specs_.size(); ++i) {
-      for (size_t j = 0; j < Count(i); ++j) left.gradient[i].floats()[j] += right.gradient[i].floats()[j];
+      for (size_t j = 0; j < Count(i); ++j)
+        left.gradient[i].floats()[j] += right.gradient[i].floats()[j];
     }
     return left;
   }

@@ -22,7 +22,8 @@ std::atomic<uint64_t> large_blocks{0};
 void* Allocate(size_t size, size_t alignment) {
   if (counting && size >= kLarge) ++large_blocks;
   void* block = nullptr;
-  if (posix_memalign(&block, std::max(alignment, alignof(std::max_align_t)), size) != 0) return nullptr;
+  if (posix_memalign(&block, std::max(alignment, alignof(std::max_align_t)), size) != 0)
+    return nullptr;
   return block;
 }
 
@@ -38,8 +39,12 @@ void* AllocateOrThrow(size_t size, size_t alignment) {
 extern "C" void* aligned_alloc(size_t alignment, size_t size) { return Allocate(size, alignment); }
 void* operator new(size_t size) { return AllocateOrThrow(size, 0); }
 void* operator new[](size_t size) { return AllocateOrThrow(size, 0); }
-void* operator new(size_t size, std::align_val_t alignment) { return AllocateOrThrow(size, static_cast<size_t>(alignment)); }
-void* operator new[](size_t size, std::align_val_t alignment) { return AllocateOrThrow(size, static_cast<size_t>(alignment)); }
+void* operator new(size_t size, std::align_val_t alignment) {
+  return AllocateOrThrow(size, static_cast<size_t>(alignment));
+}
+void* operator new[](size_t size, std::align_val_t alignment) {
+  return AllocateOrThrow(size, static_cast<size_t>(alignment));
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }

@@ -44,8 +44,10 @@ using ModelOf = std::function<std::unique_ptr<CountingModel>()>;
 std::unique_ptr<CountingModel> MakeModel() { return std::make_unique<CountingModel>(); }
 
 // Every rank in a thread of its own.
-std::vector<Result<TrainReport>> TrainAll(LocalCluster* cluster, const RunSetup& setup, const ModelOf& make = MakeModel) {
-  std::vector<Result<TrainReport>> reports(setup.cluster.workers, Status(StatusCode::kInternal, "did not run"));
+std::vector<Result<TrainReport>> TrainAll(LocalCluster* cluster, const RunSetup& setup,
+                                          const ModelOf& make = MakeModel) {
+  std::vector<Result<TrainReport>> reports(setup.cluster.workers,
+                                           Status(StatusCode::kInternal, "did not run"));
   std::vector<std::thread> threads;
   for (uint32_t rank = 0; rank < setup.cluster.workers; ++rank) {
     threads.emplace_back([&, rank] {
@@ -74,13 +76,16 @@ PlainLoop::Tensors Plain(const RunSetup& setup, const ModelOf& make = MakeModel)
 bool SameBits(const PlainLoop::Tensors& a, const PlainLoop::Tensors& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].size() != b[i].size() || std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
+    if (a[i].size() != b[i].size() ||
+        std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0)
+      return false;
   }
   return true;
 }
 
 void ExpectOk(const std::vector<Result<TrainReport>>& reports) {
-  for (const Result<TrainReport>& report : reports) ASSERT_TRUE(report.ok()) << report.status().ToString();
+  for (const Result<TrainReport>& report : reports)
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
 }
 
 TEST(TrainTest, OneWorkerOnOneShardGivesTheBitsOfAPlainLoop) {
@@ -104,7 +109,8 @@ TEST(TrainTest, AnyShardsAndWorkersGiveTheBitsOfAPlainLoop) {
         LocalCluster cluster(setup.cluster);
         ExpectOk(TrainAll(&cluster, setup));
         EXPECT_TRUE(SameBits(cluster.Weights(), plain))
-            << parts << " parts, " << setup.cluster.shards << " shards, " << setup.cluster.workers << " workers";
+            << parts << " parts, " << setup.cluster.shards << " shards, " << setup.cluster.workers
+            << " workers";
       }
     }
   }
@@ -113,7 +119,9 @@ TEST(TrainTest, AnyShardsAndWorkersGiveTheBitsOfAPlainLoop) {
 TEST(TrainTest, EmptyPartsAndEmptyStepsGiveTheBitsOfAPlainLoop) {
   const ModelOf make = [] {
     auto model = std::make_unique<CountingModel>();
-    model->examples = [](const PartId& part) { return part.step == 3 ? 0 : (part.step * 5 + part.part * 3) % 4; };
+    model->examples = [](const PartId& part) {
+      return part.step == 3 ? 0 : (part.step * 5 + part.part * 3) % 4;
+    };
     return model;
   };
   RunSetup setup;
@@ -200,34 +208,44 @@ TEST(TrainTest, ConnectionsLostWhileABlockIsHeldChangeNoBit) {
   LocalCluster cluster(setup.cluster);
   const ModelOf make = [&cluster] {
     auto model = std::make_unique<CountingModel>();
-    model->before = [&cluster](const PartId& part) {  // rank 1 has pushed [3,4) and goes on to [4,6)
-      if (part.part == 5) cluster.CutConnections();
-      return Status();
-    };
+    model->before =
+        [&cluster](const PartId& part) {  // rank 1 has pushed [3,4) and goes on to [4,6)
+          if (part.part == 5) cluster.CutConnections();
+          return Status();
+        };
     return model;
   };
   ExpectOk(TrainAll(&cluster, setup, make));
   EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
-// Hands calls on, but says kDeadlineExceeded to the first pushes of each kind though they were made.
+// Hands calls on, but says kDeadlineExceeded to the first pushes of each kind though they were
+// made.
 class LosingWorker : public Worker {
  public:
   explicit LosingWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
 
   const JobInfo& job() const override { return worker_->job(); }
-  Status Declare(const std::vector<TensorSpec>& tensors, Deadline deadline) override { return worker_->Declare(tensors, deadline); }
-  Result<std::vector<SliceRange>> Slices(uint32_t tensor) const override { return worker_->Slices(tensor); }
-  Future<PullResult> PullAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
+  Status Declare(const std::vector<TensorSpec>& tensors, Deadline deadline) override {
+    return worker_->Declare(tensors, deadline);
+  }
+  Result<std::vector<SliceRange>> Slices(uint32_t tensor) const override {
+    return worker_->Slices(tensor);
+  }
+  Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
     return worker_->PullAsync(std::move(tensors), options);
   }
-  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors, const PullOptions& options) override {
+  Future<PullResult> SyncAsync(std::vector<TensorPull> tensors,
+                               const PullOptions& options) override {
     return worker_->SyncAsync(std::move(tensors), options);
   }
-  Future<PushResult> PushAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
+  Future<PushResult> PushAsync(std::vector<TensorPush> tensors,
+                               const PushOptions& options) override {
     return worker_->PushAsync(std::move(tensors), options);
   }
-  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors, const PushOptions& options) override {
+  Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors,
+                                   const PushOptions& options) override {
     Future<PushResult> future = worker_->PushPullAsync(std::move(tensors), options);
     sequences.push_back(options.sequence);
     if (++pushes % 2 == 0) return future;
@@ -237,7 +255,9 @@ class LosingWorker : public Worker {
     late->Set(Status(StatusCode::kDeadlineExceeded, "late"));
     return Future<PushResult>(late);
   }
-  Result<PushResult> Skip(uint64_t step, uint32_t part, Deadline deadline) override { return worker_->Skip(step, part, deadline); }
+  Result<PushResult> Skip(uint64_t step, uint32_t part, Deadline deadline) override {
+    return worker_->Skip(step, part, deadline);
+  }
   Result<uint64_t> NewSequence() override { return worker_->NewSequence(); }
   Status PutState(uint64_t, const std::string&, Deadline) override { return Status(); }
   Result<WorkerState> GetState(Deadline) override { return WorkerState(); }
@@ -272,8 +292,8 @@ TEST(TrainTest, AsynchronousPushThatWasTooSlowIsAskedForUnderItsSequence) {
   LocalCluster cluster(setup.cluster);
   LosingWorker worker(cluster.Join(0));
   CountingModel model;
-  // In this cluster a push has ended when it returns, so its ticket is closed and asking again is refused: what matters here is
-  // that the same sequence is named.
+  // In this cluster a push has ended when it returns, so its ticket is closed and asking again is
+  // refused: what matters here is that the same sequence is named.
   const Result<TrainReport> report = Train(worker, model, setup.train);
   EXPECT_EQ(report.status().code(), StatusCode::kInvalidArgument);
   ASSERT_EQ(worker.sequences.size(), 2u);
@@ -287,7 +307,8 @@ TEST(TrainTest, GradientThatIsNotFiniteEndsTheRunAndNamesIt) {
     Result<PartResult> Gradient(const PartId& part, const std::vector<TensorView>& weights,
                                 const std::vector<MutableTensorView>& gradients) override {
       Result<PartResult> result = CountingModel::Gradient(part, weights, gradients);
-      if (part.step == 2) static_cast<float*>(gradients[1].data)[3] = std::numeric_limits<float>::quiet_NaN();
+      if (part.step == 2)
+        static_cast<float*>(gradients[1].data)[3] = std::numeric_limits<float>::quiet_NaN();
       return result;
     }
   };
@@ -300,7 +321,8 @@ TEST(TrainTest, GradientThatIsNotFiniteEndsTheRunAndNamesIt) {
     BrokenModel model;
     const Result<TrainReport> report = Train(*worker, model, setup.train);
     EXPECT_EQ(report.status().code(), StatusCode::kInternal);
-    EXPECT_NE(report.status().message().find("step 2"), std::string::npos) << report.status().message();
+    EXPECT_NE(report.status().message().find("step 2"), std::string::npos)
+        << report.status().message();
     for (const float w : cluster.Weights()[1]) EXPECT_TRUE(std::isfinite(w));
   }
 }
@@ -352,7 +374,8 @@ TEST(TrainTest, StaleSlicesAloneAreComputedAgainFromTheFreshWeights) {
     EXPECT_TRUE(other->Pull({{1, view}}).ok());
     PushOptions options;
     options.examples = 1;
-    Result<PushResult> pushed = other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options);
+    Result<PushResult> pushed =
+        other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options);
     EXPECT_TRUE(pushed.ok() && pushed->tally.applied == 1) << pushed.status().ToString();
     return Status();
   };

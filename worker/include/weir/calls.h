@@ -14,11 +14,13 @@ namespace weir {
 
 // What the calls of a Worker take and give.
 //
-// A tensor is named by its position in the list given to Declare, from 0. Views are f32 on the CPU and cover the whole tensor,
-// also when only a range of it is asked for: element i of the tensor is element i of the view. A range [offset, offset + count),
-// in elements, is made of whole slices, as Worker::Slices lists them; count 0 means to the tensor's end.
+// A tensor is named by its position in the list given to Declare, from 0. Views are f32 on the CPU
+// and cover the whole tensor, also when only a range of it is asked for: element i of the tensor is
+// element i of the view. A range [offset, offset + count), in elements, is made of whole slices, as
+// Worker::Slices lists them; count 0 means to the tensor's end.
 
-// How long a call may take. Zero: Options::deadline. Every call ends by its deadline with StatusCode::kDeadlineExceeded.
+// How long a call may take. Zero: Options::deadline. Every call ends by its deadline with
+// StatusCode::kDeadlineExceeded.
 using Deadline = std::chrono::milliseconds;
 
 // One slice: the unit of placement, version and transfer.
@@ -35,17 +37,19 @@ struct TensorPull {
   MutableTensorView into;  // must stay valid until the call has ended
   uint64_t offset = 0;
   uint64_t count = 0;
-  // The versions that `into` already holds, one for each slice of the range, as a PullResult gave them. A slice that is not
-  // newer is then not sent again. Empty: everything is sent.
+  // The versions that `into` already holds, one for each slice of the range, as a PullResult gave
+  // them. A slice that is not newer is then not sent again. Empty: everything is sent.
   std::vector<uint64_t> have;
 };
 
 struct PullOptions {
   Deadline deadline{0};
-  // Bulk synchronous training: the weights that this step reads; the call waits until they are committed. A step older than
-  // the one before the current is StatusCode::kAborted: Sync, and go on from the step that the versions name.
+  // Bulk synchronous training: the weights that this step reads; the call waits until they are
+  // committed. A step older than the one before the current is StatusCode::kAborted: Sync, and go
+  // on from the step that the versions name.
   std::optional<uint64_t> step;
-  // This version of each slice or none: a slice of another version counts as stale and its part of the memory is unchanged.
+  // This version of each slice or none: a slice of another version counts as stale and its part of
+  // the memory is unchanged.
   std::optional<uint64_t> expect;
 };
 
@@ -68,40 +72,47 @@ struct PullResult {
 // The gradient of one tensor, or of a range of it.
 struct TensorPush {
   uint32_t tensor = 0;
-  TensorView gradient;  // SUMMED over PushOptions::examples; must stay valid and unchanged until the call has ended
+  TensorView gradient;  // SUMMED over PushOptions::examples; must stay valid and unchanged until
+                        // the call has ended
   uint64_t offset = 0;
   uint64_t count = 0;
-  // The versions of the weights that the gradient was computed from, one for each slice of the range, as a PullResult gave
-  // them. Empty: the versions that this Worker last delivered. Bulk synchronous training ignores it: there the base is the step.
+  // The versions of the weights that the gradient was computed from, one for each slice of the
+  // range, as a PullResult gave them. Empty: the versions that this Worker last delivered. Bulk
+  // synchronous training ignores it: there the base is the step.
   std::vector<uint64_t> base;
-  MutableTensorView into;  // PushPull: where the new values go; may be the memory that the gradient was computed from
+  MutableTensorView into;  // PushPull: where the new values go; may be the memory that the gradient
+                           // was computed from
 };
 
 struct PushOptions {
   Deadline deadline{0};
   // How many examples the gradient is summed over. 0: the part is empty (see Worker::Skip).
   uint64_t examples = 0;
-  // Bulk synchronous training: the step and the parts of its global batch. [first_part, first_part + parts) must be one block
-  // of the fixed tree over the job's gradient_shards: a power of two of parts, starting at a multiple of that power, or such a
-  // range cut off at the last part. One part always is one.
+  // Bulk synchronous training: the step and the parts of its global batch. [first_part, first_part
+  // + parts) must be one block of the fixed tree over the job's gradient_shards: a power of two of
+  // parts, starting at a multiple of that power, or such a range cut off at the last part. One part
+  // always is one.
   uint64_t step = 0;
   uint32_t first_part = 0;
   uint32_t parts = 1;
   uint64_t batch = 0;        // names the examples, for whoever continues this worker's work; free
-  double learning_rate = 0;  // of this commit, instead of the schedule's; bulk synchronous: taken from part 0. 0: the schedule's
-  // 0: a new one. A number from Worker::NewSequence: the push can be asked for again, with the same arguments, after
-  // kDeadlineExceeded or kCancelled, and tells how it ended; it is never applied twice. The last 64 such open questions are
-  // kept.
+  double learning_rate = 0;  // of this commit, instead of the schedule's; bulk synchronous: taken
+                             // from part 0. 0: the schedule's
+  // 0: a new one. A number from Worker::NewSequence: the push can be asked for again, with the same
+  // arguments, after kDeadlineExceeded or kCancelled, and tells how it ended; it is never applied
+  // twice. The last 64 such open questions are kept.
   uint64_t sequence = 0;
 };
 
 // What one slice of a push came to.
 enum class PushOutcome {
-  kApplied = 1,    // committed as `version`
-  kStale = 2,      // not applied: based on weights too old. PushPull has brought the fresh ones: recompute, push again
-  kInvalid = 3,    // not applied: `reason` of the result says why. Do not send it again
-  kDuplicate = 6,  // it had ended, or is held, before: `first` says how. kPending: held, not yet committed
-  kPending = 8,    // (as `first` only)
+  kApplied = 1,  // committed as `version`
+  kStale = 2,    // not applied: based on weights too old. PushPull has brought the fresh ones:
+                 // recompute, push again
+  kInvalid = 3,  // not applied: `reason` of the result says why. Do not send it again
+  kDuplicate =
+      6,  // it had ended, or is held, before: `first` says how. kPending: held, not yet committed
+  kPending = 8,  // (as `first` only)
 };
 
 struct SliceOutcome {
@@ -110,8 +121,8 @@ struct SliceOutcome {
   uint64_t count = 0;
   PushOutcome outcome = PushOutcome::kPending;
   PushOutcome first = PushOutcome::kPending;  // of kDuplicate
-  uint64_t version = 0;                       // of the slice after this push, or, when stale, its current one
-  uint64_t values_version = 0;                // PushPull: of the values now in `into`
+  uint64_t version = 0;         // of the slice after this push, or, when stale, its current one
+  uint64_t values_version = 0;  // PushPull: of the values now in `into`
 };
 
 // Counts of slices.
@@ -131,8 +142,8 @@ struct TensorPushResult {
   uint64_t max_version = 0;
 };
 
-// How a push ended: each of its slices in exactly one outcome. Atomic pushes (all of bulk synchronous training) have one outcome
-// in all slices.
+// How a push ended: each of its slices in exactly one outcome. Atomic pushes (all of bulk
+// synchronous training) have one outcome in all slices.
 struct PushResult {
   uint64_t sequence = 0;
   PushTally tally;

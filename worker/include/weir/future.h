@@ -14,7 +14,8 @@
 
 namespace weir {
 
-// What a call will come to, and the memory between the one who waits and the one who answers. Not used directly.
+// What a call will come to, and the memory between the one who waits and the one who answers. Not
+// used directly.
 template <typename T>
 class FutureState {
  public:
@@ -48,8 +49,9 @@ class FutureState {
 
 // A call under way. Every call ends by its deadline, so Get never waits for ever.
 //
-// Movable. Dropping it does not end the call: memory that was given to the call must stay valid until the call has ended, so
-// keep the Future for as long. Thread-safe, but for Get, which is called once.
+// Movable. Dropping it does not end the call: memory that was given to the call must stay valid
+// until the call has ended, so keep the Future for as long. Thread-safe, but for Get, which is
+// called once.
 template <typename T>
 class Future {
  public:
@@ -74,8 +76,8 @@ class Future {
     return state->Take();
   }
 
-  // Asks the call to end early with StatusCode::kCancelled. It may end otherwise; a push may still be applied. Memory given to
-  // the call stays in use until the Future is ready.
+  // Asks the call to end early with StatusCode::kCancelled. It may end otherwise; a push may still
+  // be applied. Memory given to the call stays in use until the Future is ready.
   void Cancel() {
     if (state_ != nullptr && state_->cancel) state_->cancel();
   }
