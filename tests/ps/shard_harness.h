@@ -50,6 +50,8 @@ class ShardHarness {
   // Says that `session` has taken one frame.
   void Sent(uint64_t session);
 
+  // Drops the answers that nobody has taken out.
+  void ForgetAnswers() { answers_.clear(); }
   // Takes out the answers to a request, in order.
   std::vector<ServerFrame> Answers(uint64_t session, uint64_t request);
   // The only answer, of this kind; an empty one, and a failed expectation, when there is none.
