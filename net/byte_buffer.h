@@ -8,9 +8,11 @@
 
 namespace weir {
 
-// An adapter header: includes gRPC. Payloads to and from gRPC's buffers, without a copy of anything large.
+// An adapter header: includes gRPC. Payloads to and from gRPC's buffers, without a copy of anything
+// large.
 
-// Chunks become slices that hold their owner until gRPC lets go of them; chunks of a few hundred bytes are copied.
+// Chunks become slices that hold their owner until gRPC lets go of them; chunks of a few hundred
+// bytes are copied.
 grpc::ByteBuffer ToByteBuffer(const Payload& payload);
 
 // The slices of `buffer` as chunks, which keep them alive together.

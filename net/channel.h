@@ -13,21 +13,26 @@ class Channel;
 
 namespace weir {
 
-// The largest message of the control plane, on both sides: a declaration or a layout. Frames keep to FrameLimits.
+// The largest message of the control plane, on both sides: a declaration or a layout. Frames keep
+// to FrameLimits.
 constexpr int kMaxControlMessageBytes = 64 << 20;
 
 // How a connection to a Weir process is made.
 struct ChannelOptions {
-  absl::Duration keepalive_interval = absl::Seconds(10);  // a peer that is silent for this long is asked
-  absl::Duration keepalive_timeout = absl::Seconds(10);   // and given up when it does not answer for this long
+  absl::Duration keepalive_interval =
+      absl::Seconds(10);  // a peer that is silent for this long is asked
+  absl::Duration keepalive_timeout =
+      absl::Seconds(10);  // and given up when it does not answer for this long
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration max_reconnect_delay = absl::Seconds(1);
   int max_message_bytes = 4 << 20;  // either way
 };
 
-// A channel of its own to `address`, host:port: one TCP connection that no other channel shares, so that the lanes of a session
-// and liveness do not wait for one another. Connects when first used, without proxies. Never null; a bad address shows as UNAVAILABLE in the first call.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ChannelOptions& options = {});
+// A channel of its own to `address`, host:port: one TCP connection that no other channel shares, so
+// that the lanes of a session and liveness do not wait for one another. Connects when first used,
+// without proxies. Never null; a bad address shows as UNAVAILABLE in the first call.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
+                                           const ChannelOptions& options = {});
 
 }  // namespace weir
 

@@ -27,7 +27,8 @@ class CoordinatorClient::Core {
   const std::string& address() const { return address_; }
 
   template <typename Request, typename Reply>
-  absl::StatusOr<Reply> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+  absl::StatusOr<Reply> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                          Reply*),
                              const Request& request, absl::Duration timeout) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
@@ -54,7 +55,9 @@ class CoordinatorClient::Core {
     return options;
   }
 
-  static absl::Status Cancelled() { return absl::CancelledError("the call to the coordinator was cancelled"); }
+  static absl::Status Cancelled() {
+    return absl::CancelledError("the call to the coordinator was cancelled");
+  }
 
   bool Enter(grpc::ClientContext* context) {
     absl::MutexLock lock(&mu_);
@@ -73,11 +76,13 @@ class CoordinatorClient::Core {
   // Adds whom the call did not reach; the coordinator's own sentences stay as they are.
   absl::Status Explain(const absl::Status& status, absl::Duration timeout) const {
     if (absl::IsDeadlineExceeded(status)) {
-      return absl::DeadlineExceededError(absl::StrCat("the coordinator at ", address_, " did not answer within ",
+      return absl::DeadlineExceededError(absl::StrCat("the coordinator at ", address_,
+                                                      " did not answer within ",
                                                       absl::FormatDuration(timeout)));
     }
     if (absl::IsUnavailable(status)) {
-      return absl::UnavailableError(absl::StrCat("the coordinator at ", address_, ": ", status.message()));
+      return absl::UnavailableError(
+          absl::StrCat("the coordinator at ", address_, ": ", status.message()));
     }
     return status;
   }
@@ -89,13 +94,16 @@ class CoordinatorClient::Core {
   std::set<grpc::ClientContext*> in_flight_ ABSL_GUARDED_BY(mu_);
 };
 
-CoordinatorClient::CoordinatorClient(const std::string& address) : core_(std::make_unique<Core>(address)) {}
+CoordinatorClient::CoordinatorClient(const std::string& address)
+    : core_(std::make_unique<Core>(address)) {}
 CoordinatorClient::~CoordinatorClient() = default;
 
-absl::StatusOr<v1::JoinReply> CoordinatorClient::Join(const v1::JoinRequest& request, absl::Duration timeout) {
+absl::StatusOr<v1::JoinReply> CoordinatorClient::Join(const v1::JoinRequest& request,
+                                                      absl::Duration timeout) {
   return core_->Call(&Core::Stub::Join, request, timeout);
 }
-absl::StatusOr<v1::DeclareReply> CoordinatorClient::Declare(const v1::DeclareRequest& request, absl::Duration timeout) {
+absl::StatusOr<v1::DeclareReply> CoordinatorClient::Declare(const v1::DeclareRequest& request,
+                                                            absl::Duration timeout) {
   return core_->Call(&Core::Stub::Declare, request, timeout);
 }
 absl::StatusOr<v1::GetLayoutReply> CoordinatorClient::GetLayout(const v1::GetLayoutRequest& request,
@@ -116,7 +124,8 @@ absl::StatusOr<v1::GetStatusReply> CoordinatorClient::GetStatus(const v1::GetSta
 absl::Status CoordinatorClient::Stop(const v1::StopRequest& request, absl::Duration timeout) {
   return core_->Call(&Core::Stub::Stop, request, timeout).status();
 }
-absl::Status CoordinatorClient::ReportLoss(const v1::ReportLossRequest& request, absl::Duration timeout) {
+absl::Status CoordinatorClient::ReportLoss(const v1::ReportLossRequest& request,
+                                           absl::Duration timeout) {
   return core_->Call(&Core::Stub::ReportLoss, request, timeout).status();
 }
 

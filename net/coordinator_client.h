@@ -12,11 +12,13 @@
 
 namespace weir {
 
-// Blocking calls of weir.v1.Coordinator, on a connection of its own. Threads: any, several calls at once.
+// Blocking calls of weir.v1.Coordinator, on a connection of its own. Threads: any, several calls at
+// once.
 //
-// Every call waits at most `timeout`: DEADLINE_EXCEEDED, and it may have happened. UNAVAILABLE: the coordinator cannot be
-// reached (the sentence names its address); every call may be made again, Join too: a place taken by the same process that
-// did not hear the answer runs out with its lease. CANCELLED: Cancel was called. Other codes are the coordinator's, with its sentence.
+// Every call waits at most `timeout`: DEADLINE_EXCEEDED, and it may have happened. UNAVAILABLE: the
+// coordinator cannot be reached (the sentence names its address); every call may be made again,
+// Join too: a place taken by the same process that did not hear the answer runs out with its lease.
+// CANCELLED: Cancel was called. Other codes are the coordinator's, with its sentence.
 class CoordinatorClient {
  public:
   // `address` is host:port. Connects with the first call.
@@ -27,12 +29,16 @@ class CoordinatorClient {
   CoordinatorClient& operator=(const CoordinatorClient&) = delete;
 
   absl::StatusOr<v1::JoinReply> Join(const v1::JoinRequest& request, absl::Duration timeout);
-  absl::StatusOr<v1::DeclareReply> Declare(const v1::DeclareRequest& request, absl::Duration timeout);
+  absl::StatusOr<v1::DeclareReply> Declare(const v1::DeclareRequest& request,
+                                           absl::Duration timeout);
   // `timeout` should exceed request.wait_ms.
-  absl::StatusOr<v1::GetLayoutReply> GetLayout(const v1::GetLayoutRequest& request, absl::Duration timeout);
-  absl::StatusOr<v1::HeartbeatReply> Heartbeat(const v1::HeartbeatRequest& request, absl::Duration timeout);
+  absl::StatusOr<v1::GetLayoutReply> GetLayout(const v1::GetLayoutRequest& request,
+                                               absl::Duration timeout);
+  absl::StatusOr<v1::HeartbeatReply> Heartbeat(const v1::HeartbeatRequest& request,
+                                               absl::Duration timeout);
   absl::Status Leave(const v1::LeaveRequest& request, absl::Duration timeout);
-  absl::StatusOr<v1::GetStatusReply> GetStatus(const v1::GetStatusRequest& request, absl::Duration timeout);
+  absl::StatusOr<v1::GetStatusReply> GetStatus(const v1::GetStatusRequest& request,
+                                               absl::Duration timeout);
   absl::Status Stop(const v1::StopRequest& request, absl::Duration timeout);
   absl::Status ReportLoss(const v1::ReportLossRequest& request, absl::Duration timeout);
 

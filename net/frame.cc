@@ -5,15 +5,24 @@ namespace weir {
 
 const char* OutcomeName(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kUnspecified: return "unspecified";
-    case Outcome::kApplied: return "applied";
-    case Outcome::kStale: return "stale";
-    case Outcome::kInvalid: return "invalid";
-    case Outcome::kOverloaded: return "overloaded";
-    case Outcome::kMoved: return "moved";
-    case Outcome::kDuplicate: return "duplicate";
-    case Outcome::kFenced: return "fenced";
-    case Outcome::kPending: return "pending";
+    case Outcome::kUnspecified:
+      return "unspecified";
+    case Outcome::kApplied:
+      return "applied";
+    case Outcome::kStale:
+      return "stale";
+    case Outcome::kInvalid:
+      return "invalid";
+    case Outcome::kOverloaded:
+      return "overloaded";
+    case Outcome::kMoved:
+      return "moved";
+    case Outcome::kDuplicate:
+      return "duplicate";
+    case Outcome::kFenced:
+      return "fenced";
+    case Outcome::kPending:
+      return "pending";
   }
   return "unknown";
 }

@@ -14,7 +14,8 @@
 namespace weir {
 
 // The frames of a session as the logic sees them: plain values, one struct a kind, in the words of
-// proto/weir/v1/parameter_service.proto, whose comments are the contract. net/frame_codec.h takes them to and from the wire.
+// proto/weir/v1/parameter_service.proto, whose comments are the contract. net/frame_codec.h takes
+// them to and from the wire.
 
 constexpr uint32_t kProtocol = 1;  // the one this build speaks
 
@@ -39,8 +40,8 @@ enum class PullCondition : uint8_t { kAny = 0, kHave = 1, kExpect = 2, kStep = 3
 enum class Atomicity : uint8_t { kUnspecified = 0, kAll = 1, kSlice = 2 };
 enum class Codec : uint8_t { kUnspecified = 0, kF32 = 1 };
 
-// A value that the wire carried and this build does not know keeps its number, so that it can be refused by name: the enums
-// above may hold numbers beyond their enumerators.
+// A value that the wire carried and this build does not know keeps its number, so that it can be
+// refused by name: the enums above may hold numbers beyond their enumerators.
 
 struct HelloFrame {
   uint32_t protocol_min = kProtocol;
@@ -117,7 +118,8 @@ struct ClientFrame {
   uint32_t deadline_ms = 0;
   uint64_t epoch = 0;
   uint64_t trace_id = 0;
-  std::variant<UnknownFrame, HelloFrame, BindFrame, PullFrame, PushFrame, SyncFrame, LeaveFrame, PutStateFrame, GetStateFrame>
+  std::variant<UnknownFrame, HelloFrame, BindFrame, PullFrame, PushFrame, SyncFrame, LeaveFrame,
+               PutStateFrame, GetStateFrame>
       kind;
 };
 
@@ -193,8 +195,8 @@ struct ServerFrame {
   uint64_t epoch = 0;
   uint64_t trace_id = 0;
   uint64_t push_bytes_released = 0;
-  std::variant<UnknownFrame, HelloReplyFrame, BindReplyFrame, PullReplyFrame, PushReplyFrame, LeaveReplyFrame, StateReplyFrame,
-               CreditFrame, ErrorReplyFrame>
+  std::variant<UnknownFrame, HelloReplyFrame, BindReplyFrame, PullReplyFrame, PushReplyFrame,
+               LeaveReplyFrame, StateReplyFrame, CreditFrame, ErrorReplyFrame>
       kind;
 };
 

@@ -21,7 +21,8 @@ Payload Encode(const Frame& frame) {
   Payload wire;
   wire.Append(header.get(), size.header, header);
   if (const Payload* payload = WriteFrame(frame, header.get())) {
-    for (const Payload::Chunk& chunk : payload->chunks()) wire.Append(chunk.data, chunk.size, chunk.owner);
+    for (const Payload::Chunk& chunk : payload->chunks())
+      wire.Append(chunk.data, chunk.size, chunk.owner);
   }
   return wire;
 }
@@ -29,8 +30,8 @@ Payload Encode(const Frame& frame) {
 template <typename Frame>
 absl::StatusOr<Frame> Decode(const Payload& wire, const FrameLimits& limits) {
   if (wire.size() > limits.max_frame_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a frame of ", wire.size(), " bytes; the limit is ", limits.max_frame_bytes, " bytes"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a frame of ", wire.size(), " bytes; the limit is ", limits.max_frame_bytes, " bytes"));
   }
   Frame frame;
   if (ReadCanonicalFrame(wire, limits, &frame)) return frame;

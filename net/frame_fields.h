@@ -11,11 +11,12 @@
 
 namespace weir::frame_fields {
 
-// The one list of the fields of each frame: their numbers, in rising order, and the members that hold them. Whatever reads or
-// writes frames is a visitor `v` of these lists; part of the codec, not for others.
+// The one list of the fields of each frame: their numbers, in rising order, and the members that
+// hold them. Whatever reads or writes frames is a visitor `v` of these lists; part of the codec,
+// not for others.
 //
-// A visitor has: U64, U32, Bool, Double, Enum (a uint8_t enum), Int32Number (an enum kept as uint32_t), Text, Bytes, Texts, U32s
-// and I64s (packed), Message, Messages, Data (the payload).
+// A visitor has: U64, U32, Bool, Double, Enum (a uint8_t enum), Int32Number (an enum kept as
+// uint32_t), Text, Bytes, Texts, U32s and I64s (packed), Message, Messages, Data (the payload).
 
 template <typename Kind>
 struct FieldsOf;
@@ -323,13 +324,17 @@ inline bool EmplaceKind(uint32_t number, ClientFrame* frame) {
 
 inline bool EmplaceKind(uint32_t number, ServerFrame* frame) {
   using F = ServerFrame;
-  return EmplaceIf<F, HelloReplyFrame>(number, frame) || EmplaceIf<F, BindReplyFrame>(number, frame) ||
-         EmplaceIf<F, PullReplyFrame>(number, frame) || EmplaceIf<F, PushReplyFrame>(number, frame) ||
-         EmplaceIf<F, LeaveReplyFrame>(number, frame) || EmplaceIf<F, StateReplyFrame>(number, frame) ||
-         EmplaceIf<F, CreditFrame>(number, frame) || EmplaceIf<F, ErrorReplyFrame>(number, frame);
+  return EmplaceIf<F, HelloReplyFrame>(number, frame) ||
+         EmplaceIf<F, BindReplyFrame>(number, frame) ||
+         EmplaceIf<F, PullReplyFrame>(number, frame) ||
+         EmplaceIf<F, PushReplyFrame>(number, frame) ||
+         EmplaceIf<F, LeaveReplyFrame>(number, frame) ||
+         EmplaceIf<F, StateReplyFrame>(number, frame) || EmplaceIf<F, CreditFrame>(number, frame) ||
+         EmplaceIf<F, ErrorReplyFrame>(number, frame);
 }
 
-// Calls use(number, kind) with the kind that `frame` holds; not for an UnknownFrame. Frame is const or not.
+// Calls use(number, kind) with the kind that `frame` holds; not for an UnknownFrame. Frame is const
+// or not.
 template <typename Frame, typename Use>
 void VisitKind(Frame& frame, Use&& use) {
   std::visit(

@@ -43,14 +43,20 @@ struct WireOf<ServerFrame> {
 // Copies the fields of a generated message; the payload borrows from it.
 class MessageReader {
  public:
-  MessageReader(const ProtoMessage& message, const FrameLimits& limits, std::shared_ptr<const void> owner,
-                absl::Status* status)
-      : message_(message), reflection_(*message.GetReflection()), limits_(limits), owner_(std::move(owner)), status_(status) {}
+  MessageReader(const ProtoMessage& message, const FrameLimits& limits,
+                std::shared_ptr<const void> owner, absl::Status* status)
+      : message_(message),
+        reflection_(*message.GetReflection()),
+        limits_(limits),
+        owner_(std::move(owner)),
+        status_(status) {}
 
   void U64(uint32_t number, uint64_t& out) { out = reflection_.GetUInt64(message_, Field(number)); }
   void U32(uint32_t number, uint32_t& out) { out = reflection_.GetUInt32(message_, Field(number)); }
   void Bool(uint32_t number, bool& out) { out = reflection_.GetBool(message_, Field(number)); }
-  void Double(uint32_t number, double& out) { out = reflection_.GetDouble(message_, Field(number)); }
+  void Double(uint32_t number, double& out) {
+    out = reflection_.GetDouble(message_, Field(number));
+  }
   void Int32Number(uint32_t number, uint32_t& out) {
     out = static_cast<uint32_t>(reflection_.GetEnumValue(message_, Field(number)));
   }
@@ -73,11 +79,13 @@ class MessageReader {
   }
   void U32s(uint32_t number, std::vector<uint32_t>& out) {
     const int size = Size(number, limits_.max_tensors);
-    for (int i = 0; i < size; ++i) out.push_back(reflection_.GetRepeatedUInt32(message_, Field(number), i));
+    for (int i = 0; i < size; ++i)
+      out.push_back(reflection_.GetRepeatedUInt32(message_, Field(number), i));
   }
   void I64s(uint32_t number, std::vector<int64_t>& out) {
     const int size = Size(number, kMaxDimensions);
-    for (int i = 0; i < size; ++i) out.push_back(reflection_.GetRepeatedInt64(message_, Field(number), i));
+    for (int i = 0; i < size; ++i)
+      out.push_back(reflection_.GetRepeatedInt64(message_, Field(number), i));
   }
   template <typename M>
   void Message(uint32_t number, M& out) {
@@ -86,7 +94,9 @@ class MessageReader {
   void Messages(uint32_t number, std::vector<BindReplyFrame::Binding>& out) {
     Repeated(number, limits_.max_tensors, out);
   }
-  void Messages(uint32_t number, std::vector<SliceSpec>& out) { Repeated(number, limits_.max_slices, out); }
+  void Messages(uint32_t number, std::vector<SliceSpec>& out) {
+    Repeated(number, limits_.max_slices, out);
+  }
   void Data(uint32_t number, Payload& out) {
     std::string unused;
     const std::string& bytes = reflection_.GetStringReference(message_, Field(number), &unused);
@@ -110,8 +120,9 @@ class MessageReader {
 
   void CheckText(uint32_t number, const std::string& text) {
     if (text.size() <= limits_.max_text_bytes) return;
-    *status_ = absl::InvalidArgumentError(absl::StrCat(Field(number)->full_name(), " has ", text.size(),
-                                                       " bytes; the limit is ", limits_.max_text_bytes));
+    *status_ =
+        absl::InvalidArgumentError(absl::StrCat(Field(number)->full_name(), " has ", text.size(),
+                                                " bytes; the limit is ", limits_.max_text_bytes));
   }
 
   template <typename M>
@@ -159,8 +170,8 @@ absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
   if (!status.ok()) return status;
   auto message = std::make_shared<typename WireOf<Frame>::Message>();
   if (!message->ParseFromString(flat)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a frame of ", flat.size(), " bytes is no encoding of ", message->GetTypeName()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a frame of ", flat.size(), " bytes is no encoding of ", message->GetTypeName()));
   }
 
   Frame frame;
@@ -170,7 +181,8 @@ absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
     frame.kind = UnknownFrame{unknown};
   } else if (const uint32_t number = KnownKind(*message)) {
     frame_fields::EmplaceKind(number, &frame);
-    frame_fields::VisitKind(frame, [&envelope](uint32_t field, auto& kind) { envelope.Message(field, kind); });
+    frame_fields::VisitKind(
+        frame, [&envelope](uint32_t field, auto& kind) { envelope.Message(field, kind); });
   }
   if (!status.ok()) return status;
   frame_fields::Settle(&frame);
@@ -180,11 +192,13 @@ absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
 }  // namespace
 
 template <>
-absl::StatusOr<ClientFrame> ParseFrame<ClientFrame>(const Payload& wire, const FrameLimits& limits) {
+absl::StatusOr<ClientFrame> ParseFrame<ClientFrame>(const Payload& wire,
+                                                    const FrameLimits& limits) {
   return Parse<ClientFrame>(wire, limits);
 }
 template <>
-absl::StatusOr<ServerFrame> ParseFrame<ServerFrame>(const Payload& wire, const FrameLimits& limits) {
+absl::StatusOr<ServerFrame> ParseFrame<ServerFrame>(const Payload& wire,
+                                                    const FrameLimits& limits) {
   return Parse<ServerFrame>(wire, limits);
 }
 

@@ -8,9 +8,10 @@
 
 namespace weir {
 
-// The general half of reading, for every encoding that net/frame_reader.h leaves: by the generated parser, after a look at how
-// many fields there are, so that a few bytes cannot ask for much memory. Copies the frame. It alone knows why a frame is
-// refused; see the decoders of net/frame_codec.h. REQUIRES: wire.size() <= limits.max_frame_bytes.
+// The general half of reading, for every encoding that net/frame_reader.h leaves: by the generated
+// parser, after a look at how many fields there are, so that a few bytes cannot ask for much
+// memory. Copies the frame. It alone knows why a frame is refused; see the decoders of
+// net/frame_codec.h. REQUIRES: wire.size() <= limits.max_frame_bytes.
 template <typename Frame>  // ClientFrame, ServerFrame
 absl::StatusOr<Frame> ParseFrame(const Payload& wire, const FrameLimits& limits);
 

@@ -30,7 +30,9 @@ class ChunkCursor {
   void TakeText(size_t bytes, std::string* out) {
     out->clear();
     out->reserve(bytes);
-    ForEachPart(bytes, [out](const Payload::Chunk&, const char* data, size_t size) { out->append(data, size); });
+    ForEachPart(bytes, [out](const Payload::Chunk&, const char* data, size_t size) {
+      out->append(data, size);
+    });
   }
 
   void TakePayload(size_t bytes, Payload* out) {
@@ -67,10 +69,12 @@ class ChunkCursor {
   size_t position_ = 0;
 };
 
-// Holds the tag that comes next; each field takes it if it is its own, and a message is canonical when nothing is left over.
+// Holds the tag that comes next; each field takes it if it is its own, and a message is canonical
+// when nothing is left over.
 class CanonicalReader {
  public:
-  CanonicalReader(const Payload& wire, const FrameLimits& limits) : cursor_(wire), limits_(limits), limit_(wire.size()) {
+  CanonicalReader(const Payload& wire, const FrameLimits& limits)
+      : cursor_(wire), limits_(limits), limit_(wire.size()) {
     NextTag();
   }
 
@@ -128,7 +132,9 @@ class CanonicalReader {
       NextTag();
     }
   }
-  void U32s(uint32_t number, std::vector<uint32_t>& out) { Packed(number, limits_.max_tensors, out); }
+  void U32s(uint32_t number, std::vector<uint32_t>& out) {
+    Packed(number, limits_.max_tensors, out);
+  }
   void I64s(uint32_t number, std::vector<int64_t>& out) { Packed(number, kMaxDimensions, out); }
 
   template <typename M>
@@ -144,7 +150,9 @@ class CanonicalReader {
   void Messages(uint32_t number, std::vector<BindReplyFrame::Binding>& out) {
     Repeated(number, limits_.max_tensors, out);
   }
-  void Messages(uint32_t number, std::vector<SliceSpec>& out) { Repeated(number, limits_.max_slices, out); }
+  void Messages(uint32_t number, std::vector<SliceSpec>& out) {
+    Repeated(number, limits_.max_slices, out);
+  }
 
   void Data(uint32_t number, Payload& out) {
     if (!Take(number, kLength)) return;
@@ -255,7 +263,8 @@ bool Read(const Payload& wire, const FrameLimits& limits, Frame* frame) {
   VisitFields(reader, *frame);
   if (!reader.at_end()) {
     if (!frame_fields::EmplaceKind(reader.next_number(), frame)) return false;
-    frame_fields::VisitKind(*frame, [&reader](uint32_t number, auto& kind) { reader.Message(number, kind); });
+    frame_fields::VisitKind(
+        *frame, [&reader](uint32_t number, auto& kind) { reader.Message(number, kind); });
   }
   frame_fields::Settle(frame);
   return reader.ok() && reader.at_end();

@@ -7,10 +7,12 @@
 
 namespace weir {
 
-// The fast half of reading: takes a frame whose fields come in order, each once, straight from the chunks, its payload borrowed.
+// The fast half of reading: takes a frame whose fields come in order, each once, straight from the
+// chunks, its payload borrowed.
 //
-// Returns false for whatever is not such an encoding of a known kind within its limits: unusual, wrong or too much is for
-// net/frame_parser.h to tell. `*frame` is then unspecified. What it accepts, it reads as the generated parser would.
+// Returns false for whatever is not such an encoding of a known kind within its limits: unusual,
+// wrong or too much is for net/frame_parser.h to tell. `*frame` is then unspecified. What it
+// accepts, it reads as the generated parser would.
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ClientFrame* frame);
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ServerFrame* frame);
 

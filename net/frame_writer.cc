@@ -19,11 +19,15 @@ constexpr uint32_t kVarint = 0;
 constexpr uint32_t kFixed64 = 1;
 constexpr uint32_t kLength = 2;
 
-size_t VarintSize(uint64_t value) { return (static_cast<size_t>(absl::bit_width(value | 1)) + 6) / 7; }
+size_t VarintSize(uint64_t value) {
+  return (static_cast<size_t>(absl::bit_width(value | 1)) + 6) / 7;
+}
 size_t TagSize(uint32_t number) { return VarintSize(uint64_t{number} << 3); }
 
 // Proto enums are int32: a negative one takes ten bytes.
-uint64_t SignExtended(uint32_t number) { return static_cast<uint64_t>(int64_t{static_cast<int32_t>(number)}); }
+uint64_t SignExtended(uint32_t number) {
+  return static_cast<uint64_t>(int64_t{static_cast<int32_t>(number)});
+}
 
 template <typename Integer>
 size_t PackedSize(const std::vector<Integer>& values) {
@@ -168,7 +172,8 @@ class Writer {
 template <typename Visitor, typename Frame>
 void VisitFrame(Visitor& visitor, const Frame& frame) {
   VisitFields(visitor, frame);
-  VisitKind(frame, [&visitor](uint32_t number, const auto& kind) { visitor.Message(number, kind); });
+  VisitKind(frame,
+            [&visitor](uint32_t number, const auto& kind) { visitor.Message(number, kind); });
 }
 
 template <typename Frame>

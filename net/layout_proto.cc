@@ -18,10 +18,12 @@ absl::StatusOr<InitializerSpec> InitializerFromProto(const v1::TensorSpec& tenso
   const int kind = from.kind();
   if (kind < v1::Initializer::KIND_UNSPECIFIED || kind > v1::Initializer::KIND_HE_NORMAL) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", tensor.name(), "' asks for an initializer that is not known here, number ", kind));
+        absl::StrCat("tensor '", tensor.name(),
+                     "' asks for an initializer that is not known here, number ", kind));
   }
   InitializerSpec spec;
-  if (kind != v1::Initializer::KIND_UNSPECIFIED) spec.kind = static_cast<InitializerSpec::Kind>(kind - 1);
+  if (kind != v1::Initializer::KIND_UNSPECIFIED)
+    spec.kind = static_cast<InitializerSpec::Kind>(kind - 1);
   spec.a = from.a();
   spec.b = from.b();
   return spec;
@@ -41,7 +43,8 @@ absl::StatusOr<std::vector<TensorShape>> ReadTensors(
   for (const v1::TensorSpec& tensor : tensors) {
     const absl::StatusOr<InitializerSpec> initializer = InitializerFromProto(tensor);
     if (!initializer.ok()) return initializer.status();
-    out.push_back(TensorShape{tensor.name(), {tensor.shape().begin(), tensor.shape().end()}, *initializer});
+    out.push_back(
+        TensorShape{tensor.name(), {tensor.shape().begin(), tensor.shape().end()}, *initializer});
   }
   return out;
 }
@@ -58,7 +61,8 @@ v1::TensorSpec ToProto(const TensorShape& tensor) {
   return out;
 }
 
-void ToProto(const std::vector<TensorShape>& tensors, google::protobuf::RepeatedPtrField<v1::TensorSpec>* out) {
+void ToProto(const std::vector<TensorShape>& tensors,
+             google::protobuf::RepeatedPtrField<v1::TensorSpec>* out) {
   out->Clear();
   for (const TensorShape& tensor : tensors) *out->Add() = ToProto(tensor);
 }
@@ -102,12 +106,14 @@ absl::StatusOr<Layout> LayoutFromProto(const v1::Layout& layout) {
   out.tensors = *std::move(tensors);
   out.slices.reserve(layout.slices_size());
   for (const v1::Slice& slice : layout.slices()) {
-    out.slices.push_back(SliceSpec{slice.tensor_id(), slice.offset(), slice.count(), slice.shard()});
+    out.slices.push_back(
+        SliceSpec{slice.tensor_id(), slice.offset(), slice.count(), slice.shard()});
   }
   for (const v1::ShardAddress& shard : layout.shards()) {
     if (shard.shard() != out.shard_addresses.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("the layout names shard ", shard.shard(), " where shard ",
-                                                     out.shard_addresses.size(), " is due"));
+      return absl::InvalidArgumentError(absl::StrCat("the layout names shard ", shard.shard(),
+                                                     " where shard ", out.shard_addresses.size(),
+                                                     " is due"));
     }
     out.shard_addresses.push_back(shard.address());
   }

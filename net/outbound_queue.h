@@ -11,11 +11,12 @@
 
 namespace weir {
 
-// The encoded frames that wait for one stream's transport, first in first out, within bounds. The one being written counts
-// until it is done. Not synchronised.
+// The encoded frames that wait for one stream's transport, first in first out, within bounds. The
+// one being written counts until it is done. Not synchronised.
 class OutboundQueue {
  public:
-  OutboundQueue(size_t max_frames, uint64_t max_bytes) : max_frames_(max_frames), max_bytes_(max_bytes) {}
+  OutboundQueue(size_t max_frames, uint64_t max_bytes)
+      : max_frames_(max_frames), max_bytes_(max_bytes) {}
 
   // False, and nothing queued, when a bound would be exceeded.
   bool Push(Payload wire, uint64_t payload_bytes) {

@@ -31,8 +31,8 @@ struct HostAndPort {
 
 // host:port or [ipv6]:port.
 absl::StatusOr<HostAndPort> Split(const std::string& address) {
-  const absl::Status wrong = absl::InvalidArgumentError(
-      absl::StrCat("'", address, "' is no address to listen on; it must be HOST:PORT, or [IPV6]:PORT"));
+  const absl::Status wrong = absl::InvalidArgumentError(absl::StrCat(
+      "'", address, "' is no address to listen on; it must be HOST:PORT, or [IPV6]:PORT"));
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos || colon == 0) return wrong;
   HostAndPort parts{address.substr(0, colon), address.substr(colon + 1)};
@@ -72,14 +72,16 @@ std::string WhyNot(const HostAndPort& where) {
 
 void Configure(const ServerHost::Options& options, int* port, grpc::ServerBuilder* builder) {
   builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), port);
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second process on the port must fail
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
+                              0);  // a second process on the port must fail
   builder->SetMaxReceiveMessageSize(options.max_message_bytes);
   builder->SetMaxSendMessageSize(options.max_message_bytes);
   // A small compressed message could grow without bound.
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
-  // Ask silent peers, so that a dead one is noticed, and let them ask as often as net/channel.h does.
+  // Ask silent peers, so that a dead one is noticed, and let them ask as often as net/channel.h
+  // does.
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -119,9 +121,9 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
       is_unix ? absl::StatusOr<HostAndPort>(HostAndPort()) : Split(options.address);
   if (!where.ok()) return where.status();
   if (!options.has_token && !options.insecure && !IsLoopback(options.address)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("a listener off loopback (", options.address,
-                     ") does not start without the job's token: give one, or set security.mode to none"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a listener off loopback (", options.address,
+        ") does not start without the job's token: give one, or set security.mode to none"));
   }
   // Once a process; both only add to what servers built from now on offer.
   grpc::EnableDefaultHealthCheckService(true);
@@ -156,7 +158,8 @@ bool IsLoopback(const std::string& address) {
   const std::string host = absl::AsciiStrToLower(where->host);
   if (host == "localhost" || host == "::1") return true;
   // 127.a.b.c with numbers only: "127.example.org" is a name like any other.
-  return absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == std::string::npos;
+  return absl::StartsWith(host, "127.") &&
+         host.find_first_not_of("0123456789.") == std::string::npos;
 }
 
 }  // namespace weir

@@ -15,20 +15,22 @@ class Service;
 
 namespace weir {
 
-// A listening gRPC server with the services given to it, health checking (grpc.health.v1, NOT_SERVING at first) and
-// reflection. Owns the listener and gRPC's threads; the services are borrowed and must outlive it. Self-synchronised.
+// A listening gRPC server with the services given to it, health checking (grpc.health.v1,
+// NOT_SERVING at first) and reflection. Owns the listener and gRPC's threads; the services are
+// borrowed and must outlive it. Self-synchronised.
 class ServerHost {
  public:
   struct Options {
     std::string address = "127.0.0.1:0";  // host:port or [ipv6]:port; port 0 picks a free one
     bool has_token = false;               // the services ask for the job's token
-    bool insecure = false;                // `security.mode: none`: serve off loopback without a token
-    int max_message_bytes = 4 << 20;      // either way; kMaxControlMessageBytes for a coordinator
+    bool insecure = false;            // `security.mode: none`: serve off loopback without a token
+    int max_message_bytes = 4 << 20;  // either way; kMaxControlMessageBytes for a coordinator
     std::vector<grpc::Service*> services;
   };
 
-  // FAILED_PRECONDITION: a listener off loopback without a token. INVALID_ARGUMENT: the address cannot be read.
-  // UNAVAILABLE: nothing can listen there (the port is taken, the address is not of this machine); the sentence names both.
+  // FAILED_PRECONDITION: a listener off loopback without a token. INVALID_ARGUMENT: the address
+  // cannot be read. UNAVAILABLE: nothing can listen there (the port is taken, the address is not of
+  // this machine); the sentence names both.
   static absl::StatusOr<std::unique_ptr<ServerHost>> Start(const Options& options);
 
   // Shutdown(zero).
@@ -43,8 +45,9 @@ class ServerHost {
   // What health checks of the whole server (the empty service name) are told.
   void SetServing(bool serving);
 
-  // Stops listening, gives calls in flight `grace` to end, then cancels them, and returns when they have ended. A second call
-  // returns when the first has. Services must end their calls when these are cancelled.
+  // Stops listening, gives calls in flight `grace` to end, then cancels them, and returns when they
+  // have ended. A second call returns when the first has. Services must end their calls when these
+  // are cancelled.
   void Shutdown(absl::Duration grace);
 
  private:
@@ -53,7 +56,8 @@ class ServerHost {
   std::unique_ptr<Core> core_;
 };
 
-// True when `address` (host:port) listens on this machine only: localhost, 127.0.0.0/8, ::1 or a Unix socket.
+// True when `address` (host:port) listens on this machine only: localhost, 127.0.0.0/8, ::1 or a
+// Unix socket.
 bool IsLoopback(const std::string& address);
 
 }  // namespace weir

@@ -20,21 +20,25 @@ namespace {
 
 constexpr char kMethod[] = "/weir.v1.ParameterService/Session";
 
-// What a lost connection looks like depends on the moment; the caller's next move is one: connect again.
+// What a lost connection looks like depends on the moment; the caller's next move is one: connect
+// again.
 absl::Status FromStream(const grpc::Status& status) {
   const absl::Status ended = FromGrpcStatus(status);
   if (absl::IsCancelled(ended)) return absl::UnavailableError("the server broke the session off");
-  if (absl::IsUnknown(ended)) return absl::UnavailableError(absl::StrCat("the session was lost: ", ended.message()));
+  if (absl::IsUnknown(ended))
+    return absl::UnavailableError(absl::StrCat("the session was lost: ", ended.message()));
   return ended;
 }
 
 }  // namespace
 
-// The gRPC stream. A hold keeps OnDone away until reading has ended and nothing is being written, for writes are started from
-// outside of gRPC's reactions. Lives until OnDone has returned.
-class SessionClient::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// The gRPC stream. A hold keeps OnDone away until reading has ended and nothing is being written,
+// for writes are started from outside of gRPC's reactions. Lives until OnDone has returned.
+class SessionClient::Stream final
+    : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  Stream(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler, const Options& options)
+  Stream(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
+         const Options& options)
       : options_(options),
         handler_(handler),
         stub_(std::move(channel)),
@@ -51,7 +55,8 @@ class SessionClient::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuf
   absl::Status Send(const ClientFrame& frame) {
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat("a frame of ", wire.size(), " bytes; the limit is ",
+      return absl::InvalidArgumentError(absl::StrCat("a frame of ", wire.size(),
+                                                     " bytes; the limit is ",
                                                      options_.limits.max_frame_bytes, " bytes"));
     }
     {
@@ -153,7 +158,8 @@ class SessionClient::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuf
         return;
       }
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone, held_ for ever.
+    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone, held_
+    // for ever.
     if (over) return RemoveHold();
     outgoing_ = ToByteBuffer(wire);
     StartWrite(&outgoing_);
@@ -169,14 +175,15 @@ class SessionClient::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuf
 
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
-  absl::Status status_ ABSL_GUARDED_BY(mu_);    // why this side ended the stream
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;     // nothing new is queued or handed on
-  bool reading_ ABSL_GUARDED_BY(mu_) = true;    // a read is under way or will be
-  bool held_ ABSL_GUARDED_BY(mu_) = true;       // the hold has not been removed
-  bool done_ ABSL_GUARDED_BY(mu_) = false;      // OnClosed has returned
+  absl::Status status_ ABSL_GUARDED_BY(mu_);  // why this side ended the stream
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is queued or handed on
+  bool reading_ ABSL_GUARDED_BY(mu_) = true;  // a read is under way or will be
+  bool held_ ABSL_GUARDED_BY(mu_) = true;     // the hold has not been removed
+  bool done_ ABSL_GUARDED_BY(mu_) = false;    // OnClosed has returned
 };
 
-SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler, Options options)
+SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
+                             Options options)
     : stream_(std::make_shared<Stream>(std::move(channel), handler, options)) {
   stream_->Begin(stream_);
 }

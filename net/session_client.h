@@ -17,36 +17,42 @@ class Channel;
 
 namespace weir {
 
-// Whoever uses a session. Calls come on gRPC's threads, one at a time, never under a lock of the client.
+// Whoever uses a session. Calls come on gRPC's threads, one at a time, never under a lock of the
+// client.
 class SessionClientHandler {
  public:
   virtual ~SessionClientHandler() = default;
 
-  // Frames in the order of arrival. The payload borrows gRPC's memory: let go of it soon. The next one is read when this has
-  // returned.
+  // Frames in the order of arrival. The payload borrows gRPC's memory: let go of it soon. The next
+  // one is read when this has returned.
   virtual void OnFrame(ServerFrame&& frame, size_t wire_bytes) = 0;
 
-  // The stream has ended; the last call, made exactly once. UNAVAILABLE: no connection, or it was lost; connect again.
-  // CANCELLED: Cancel or Close was called. Otherwise what the server closed the session with, or the decoder's status for a
-  // frame that could not be understood. OK: the server ended the stream in order.
+  // The stream has ended; the last call, made exactly once. UNAVAILABLE: no connection, or it was
+  // lost; connect again. CANCELLED: Cancel or Close was called. Otherwise what the server closed
+  // the session with, or the decoder's status for a frame that could not be understood. OK: the
+  // server ended the stream in order.
   virtual void OnClosed(const absl::Status& status) = 0;
 };
 
 // The client's end of one ParameterService.Session stream.
 //
-// The payload of a frame sent is borrowed, not copied: its owners are released when the transport has sent it or the stream has
-// ended. Self-synchronised; no threads of its own. Sending never waits.
+// The payload of a frame sent is borrowed, not copied: its owners are released when the transport
+// has sent it or the stream has ended. Self-synchronised; no threads of its own. Sending never
+// waits.
 class SessionClient {
  public:
   struct Options {
     FrameLimits limits;
-    size_t max_queued_frames = 16384;                 // not yet taken by the transport; credits keep a session well below
+    size_t max_queued_frames =
+        16384;  // not yet taken by the transport; credits keep a session well below
     uint64_t max_queued_bytes = uint64_t{320} << 20;  // the same, of whole frames
   };
 
-  // Starts to open a stream on `channel` (net/channel.h); frames may be sent at once. How opening ended shows in the first
-  // OnFrame or in OnClosed. `handler` must live until OnClosed has returned, or Close.
-  SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler, Options options);
+  // Starts to open a stream on `channel` (net/channel.h); frames may be sent at once. How opening
+  // ended shows in the first OnFrame or in OnClosed. `handler` must live until OnClosed has
+  // returned, or Close.
+  SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
+                Options options);
   SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler)
       : SessionClient(std::move(channel), handler, Options()) {}
   // Close(). REQUIRES: not called from within the handler.
@@ -54,15 +60,17 @@ class SessionClient {
   SessionClient(const SessionClient&) = delete;
   SessionClient& operator=(const SessionClient&) = delete;
 
-  // Queues `frame`. UNAVAILABLE: the stream has ended or is ending, OnClosed says why. RESOURCE_EXHAUSTED: the queue is full;
-  // nothing was queued. INVALID_ARGUMENT: the frame exceeds max_frame_bytes.
+  // Queues `frame`. UNAVAILABLE: the stream has ended or is ending, OnClosed says why.
+  // RESOURCE_EXHAUSTED: the queue is full; nothing was queued. INVALID_ARGUMENT: the frame exceeds
+  // max_frame_bytes.
   absl::Status Send(ClientFrame&& frame);
 
-  // Ends the stream at once; OnClosed(CANCELLED) follows, if nothing else ended it before. From anywhere.
+  // Ends the stream at once; OnClosed(CANCELLED) follows, if nothing else ended it before. From
+  // anywhere.
   void Cancel();
 
-  // Cancel, and waits until OnClosed has returned: no call of the handler runs or comes any more. REQUIRES: not called from
-  // within the handler.
+  // Cancel, and waits until OnClosed has returned: no call of the handler runs or comes any more.
+  // REQUIRES: not called from within the handler.
   void Close();
 
  private:

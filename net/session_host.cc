@@ -48,8 +48,11 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
   absl::StatusOr<SessionHandler*> HandlerOf(uint32_t shard) const {
     const auto found = handlers_.find(shard);
     if (found != handlers_.end()) return found->second;
-    const auto name = [](std::string* out, const auto& entry) { absl::StrAppend(out, entry.first); };
-    return absl::FailedPreconditionError(absl::StrCat("the hello asks for shard ", shard, "; this process serves ",
+    const auto name = [](std::string* out, const auto& entry) {
+      absl::StrAppend(out, entry.first);
+    };
+    return absl::FailedPreconditionError(absl::StrCat("the hello asks for shard ", shard,
+                                                      "; this process serves ",
                                                       absl::StrJoin(handlers_, ", ", name)));
   }
 
@@ -60,7 +63,8 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
   Statistics statistics() const;
 
  private:
-  class Service final : public v1::ParameterService::WithRawCallbackMethod_Session<v1::ParameterService::Service> {
+  class Service final
+      : public v1::ParameterService::WithRawCallbackMethod_Session<v1::ParameterService::Service> {
    public:
     explicit Service(Core* core) : core_(core) {}
     Reactor* Session(grpc::CallbackServerContext* context) override { return core_->Open(context); }
@@ -79,8 +83,9 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);
 };
 
-// One stream. gRPC calls the reactions, others the methods; at most one read and one write are under way. The stream is ended
-// by Finish when it is closing, nothing is being written and nothing waits; OnDone follows when every reaction has returned.
+// One stream. gRPC calls the reactions, others the methods; at most one read and one write are
+// under way. The stream is ended by Finish when it is closing, nothing is being written and nothing
+// waits; OnDone follows when every reaction has returned.
 class SessionHost::Stream final : public Reactor {
  public:
   Stream(std::shared_ptr<Core> core, SessionId id, grpc::CallbackServerContext* context)
@@ -95,8 +100,8 @@ class SessionHost::Stream final : public Reactor {
     const size_t max_bytes = core_->options().limits.max_frame_bytes;
     Payload wire = EncodeFrame(frame);
     if (wire.size() > max_bytes) {
-      return Close(absl::InternalError(absl::StrCat("an answer of ", wire.size(), " bytes exceeds the ", max_bytes,
-                                                    " bytes of a frame")));
+      return Close(absl::InternalError(absl::StrCat(
+          "an answer of ", wire.size(), " bytes exceeds the ", max_bytes, " bytes of a frame")));
     }
     const size_t payload_bytes = PayloadBytes(frame);
     bool queued;
@@ -106,7 +111,8 @@ class SessionHost::Stream final : public Reactor {
       queued = queue_.Push(std::move(wire), payload_bytes);
     }
     if (!queued) {
-      return Break(absl::ResourceExhaustedError("the session does not read its answers: its queue is full"));
+      return Break(
+          absl::ResourceExhaustedError("the session does not read its answers: its queue is full"));
     }
     Continue();
   }
@@ -129,7 +135,8 @@ class SessionHost::Stream final : public Reactor {
       if (!closing_) status_ = status;
       closing_ = true;
       queue_.Clear();
-      // Under the lock, so that the context still lives; no reaction that takes the lock runs within the call.
+      // Under the lock, so that the context still lives; no reaction that takes the lock runs
+      // within the call.
       if (queue_.writing() && !done_) context_->TryCancel();
     }
     Continue();
@@ -204,7 +211,8 @@ class SessionHost::Stream final : public Reactor {
     if (handler == nullptr) {
       const auto* hello = std::get_if<HelloFrame>(&frame.kind);
       if (hello == nullptr) {
-        return absl::FailedPreconditionError("the first frame of a session must be a hello; this one is another");
+        return absl::FailedPreconditionError(
+            "the first frame of a session must be a hello; this one is another");
       }
       const absl::StatusOr<SessionHandler*> found = core_->HandlerOf(hello->shard);
       if (!found.ok()) return found.status();
@@ -235,27 +243,31 @@ class SessionHost::Stream final : public Reactor {
         return;
       }
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone, finished_ for ever.
+    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone,
+    // finished_ for ever.
     if (last) return Finish(*last);
     outgoing_ = ToByteBuffer(wire);
     StartWrite(&outgoing_);
   }
 
-  // DEADLINE_EXCEEDED: no hello in time. RESOURCE_EXHAUSTED: the client does not read, or not fast enough for a closing one.
+  // DEADLINE_EXCEEDED: no hello in time. RESOURCE_EXHAUSTED: the client does not read, or not fast
+  // enough for a closing one.
   absl::Status Late(absl::Time now) {
     const SessionHost::Options& options = core_->options();
     absl::MutexLock lock(&mu_);
     if (handler_ == nullptr && !closing_ && Expired(now, options.hello_timeout, &hello_deadline_)) {
-      return absl::DeadlineExceededError(absl::StrCat("no hello within ", absl::FormatDuration(options.hello_timeout)));
+      return absl::DeadlineExceededError(
+          absl::StrCat("no hello within ", absl::FormatDuration(options.hello_timeout)));
     }
     if (closing_ && !finished_ && Expired(now, options.write_timeout, &close_deadline_)) {
-      return absl::ResourceExhaustedError("the session was closed and its last answers are not read");
+      return absl::ResourceExhaustedError(
+          "the session was closed and its last answers are not read");
     }
     if (queue_.idle() || written_ != written_before_) write_deadline_ = absl::InfiniteFuture();
     written_before_ = written_;
     if (!queue_.idle() && Expired(now, options.write_timeout, &write_deadline_)) {
-      return absl::ResourceExhaustedError(absl::StrCat("the session has not read an answer for ",
-                                                       absl::FormatDuration(options.write_timeout)));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the session has not read an answer for ", absl::FormatDuration(options.write_timeout)));
     }
     return absl::OkStatus();
   }
@@ -340,7 +352,9 @@ SessionHost::Statistics SessionHost::Core::statistics() const {
 SessionHost::SessionHost(Options options) : core_(std::make_shared<Core>(std::move(options))) {}
 SessionHost::~SessionHost() = default;
 
-void SessionHost::AddShard(uint32_t shard, SessionHandler* handler) { core_->AddShard(shard, handler); }
+void SessionHost::AddShard(uint32_t shard, SessionHandler* handler) {
+  core_->AddShard(shard, handler);
+}
 grpc::Service* SessionHost::service() { return core_->service(); }
 
 void SessionHost::Send(SessionId id, ServerFrame&& frame) {

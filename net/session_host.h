@@ -21,48 +21,56 @@ namespace weir {
 // Names a session of a SessionHost; from 1, never used twice.
 using SessionId = uint64_t;
 
-// Whoever serves a shard. Calls come on gRPC's threads, never under a lock of the host, so that every method of the host may be
-// called from within. Of one session: OnOpen, then OnFrame one at a time in the order of arrival (the hello first), OnSent at
-// any time between (also beside an OnFrame), and OnClosed last, once, with nothing after it. Sessions are independent.
-// Methods must return soon: the session's next frame is read when OnFrame has returned.
+// Whoever serves a shard. Calls come on gRPC's threads, never under a lock of the host, so that
+// every method of the host may be called from within. Of one session: OnOpen, then OnFrame one at a
+// time in the order of arrival (the hello first), OnSent at any time between (also beside an
+// OnFrame), and OnClosed last, once, with nothing after it. Sessions are independent. Methods must
+// return soon: the session's next frame is read when OnFrame has returned.
 class SessionHandler {
  public:
   virtual ~SessionHandler() = default;
 
   // `peer` is the client's address, for people.
   virtual void OnOpen(SessionId id, const std::string& peer) = 0;
-  // `wire_bytes` is the size of the encoded frame. The payload borrows gRPC's memory: let go of it soon.
+  // `wire_bytes` is the size of the encoded frame. The payload borrows gRPC's memory: let go of it
+  // soon.
   virtual void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) = 0;
-  // A frame given to Send with `payload_bytes` of payload has left the session's queue for the transport (its payload stays
-  // borrowed until the bytes are written). Not called for frames that were dropped because the session ended.
+  // A frame given to Send with `payload_bytes` of payload has left the session's queue for the
+  // transport (its payload stays borrowed until the bytes are written). Not called for frames that
+  // were dropped because the session ended.
   virtual void OnSent(SessionId id, uint64_t payload_bytes) = 0;
   // The stream has ended, whoever ended it. Frames given to Send since are dropped.
   virtual void OnClosed(SessionId id) = 0;
 };
 
-// The server's end of ParameterService.Session: streams of frames to the handlers of the shards that this process hosts.
+// The server's end of ParameterService.Session: streams of frames to the handlers of the shards
+// that this process hosts.
 //
-// The hello names the shard and so the handler; a session of another shard, or whose first frame is not a hello, is closed
-// with FAILED_PRECONDITION and a sentence, one whose frame cannot be decoded with the decoder's status. What a hello says
-// beyond the shard (job, token, protocol) is the handler's to judge. Owns the sessions; a stream's reader never waits for its
-// writer. No threads of its own and no clock: time comes with Tick. Self-synchronised.
+// The hello names the shard and so the handler; a session of another shard, or whose first frame is
+// not a hello, is closed with FAILED_PRECONDITION and a sentence, one whose frame cannot be decoded
+// with the decoder's status. What a hello says beyond the shard (job, token, protocol) is the
+// handler's to judge. Owns the sessions; a stream's reader never waits for its writer. No threads
+// of its own and no clock: time comes with Tick. Self-synchronised.
 //
-// Life: AddShard for all, then service() to a ServerHost; ServerHost::Shutdown first, then the host, then the handlers may go.
+// Life: AddShard for all, then service() to a ServerHost; ServerHost::Shutdown first, then the
+// host, then the handlers may go.
 class SessionHost {
  public:
   struct Options {
     FrameLimits limits;
-    size_t max_sessions = 16384;                               // one more is closed with RESOURCE_EXHAUSTED
-    size_t max_queued_frames = 16384;                          // of one session, not yet taken by the transport
-    uint64_t max_queued_bytes = uint64_t{320} << 20;           // the same; credits keep a session well below both
-    absl::Duration hello_timeout = absl::Seconds(10);          // then DEADLINE_EXCEEDED
-    absl::Duration write_timeout = absl::Seconds(30);          // without any frame taken while some wait: RESOURCE_EXHAUSTED
+    size_t max_sessions = 16384;       // one more is closed with RESOURCE_EXHAUSTED
+    size_t max_queued_frames = 16384;  // of one session, not yet taken by the transport
+    uint64_t max_queued_bytes = uint64_t{320}
+                                << 20;  // the same; credits keep a session well below both
+    absl::Duration hello_timeout = absl::Seconds(10);  // then DEADLINE_EXCEEDED
+    absl::Duration write_timeout =
+        absl::Seconds(30);  // without any frame taken while some wait: RESOURCE_EXHAUSTED
   };
 
   struct Statistics {
-    uint64_t opened = 0;          // sessions, since the start
+    uint64_t opened = 0;  // sessions, since the start
     uint64_t closed = 0;
-    uint64_t queued_frames = 0;   // now, of all sessions
+    uint64_t queued_frames = 0;  // now, of all sessions
     uint64_t queued_bytes = 0;
   };
 
@@ -73,23 +81,26 @@ class SessionHost {
   SessionHost(const SessionHost&) = delete;
   SessionHost& operator=(const SessionHost&) = delete;
 
-  // `handler` serves `shard` and outlives the host. Several shards may share one handler. REQUIRES: before the server starts.
+  // `handler` serves `shard` and outlives the host. Several shards may share one handler. REQUIRES:
+  // before the server starts.
   void AddShard(uint32_t shard, SessionHandler* handler);
 
   // The gRPC service, owned by the host.
   grpc::Service* service();
 
-  // Queues `frame` behind the session's others. Dropped when the session has ended or is being closed. A session whose queue
-  // would exceed its bounds, or whose frame exceeds max_frame_bytes, is closed with RESOURCE_EXHAUSTED or INTERNAL.
+  // Queues `frame` behind the session's others. Dropped when the session has ended or is being
+  // closed. A session whose queue would exceed its bounds, or whose frame exceeds max_frame_bytes,
+  // is closed with RESOURCE_EXHAUSTED or INTERNAL.
   void Send(SessionId id, ServerFrame&& frame);
 
-  // Ends a session: what was queued before is still sent, for at most write_timeout, then the client is told `status`. No more
-  // frames of it reach the handler but the one it may be handling; OnClosed follows. The first Close counts.
+  // Ends a session: what was queued before is still sent, for at most write_timeout, then the
+  // client is told `status`. No more frames of it reach the handler but the one it may be handling;
+  // OnClosed follows. The first Close counts.
   void Close(SessionId id, const absl::Status& status);
   void CloseAll(const absl::Status& status);
 
-  // Enforces the timeouts. Called by the owner about once a second, with a time that does not go back. Timeouts are counted
-  // from the first Tick that saw the session in its state.
+  // Enforces the timeouts. Called by the owner about once a second, with a time that does not go
+  // back. Timeouts are counted from the first Tick that saw the session in its state.
   void Tick(absl::Time now);
 
   Statistics statistics() const;

@@ -8,8 +8,8 @@
 
 namespace weir {
 
-// An adapter header: includes gRPC. The codes are the same numbers on both sides; messages are kept, cut to 2 KiB so that the
-// trailer fits every peer's header limit.
+// An adapter header: includes gRPC. The codes are the same numbers on both sides; messages are
+// kept, cut to 2 KiB so that the trailer fits every peer's header limit.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 absl::Status FromGrpcStatus(const grpc::Status& status);
 

@@ -11,7 +11,8 @@ namespace {
 constexpr int kMaxGroupDepth = 64;
 
 absl::Status Wrong(absl::string_view what, size_t position) {
-  return absl::InvalidArgumentError(absl::StrCat("the frame is damaged: ", what, " at byte ", position));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the frame is damaged: ", what, " at byte ", position));
 }
 
 class Scanner {
@@ -52,7 +53,8 @@ class Scanner {
   absl::Status Skip(uint64_t count, absl::string_view* content) {
     const size_t left = bytes_.size() - position_;
     if (count > left) {
-      return Wrong(absl::StrCat("a field of ", count, " bytes where ", left, " are left"), position_);
+      return Wrong(absl::StrCat("a field of ", count, " bytes where ", left, " are left"),
+                   position_);
     }
     *content = bytes_.substr(position_, count);
     position_ += count;
@@ -67,14 +69,19 @@ class Scanner {
     uint64_t value = 0;
     absl::string_view unused;
     switch (tag & 7) {
-      case 0: return Varint(&value);
-      case 1: return Skip(8, &unused);
+      case 0:
+        return Varint(&value);
+      case 1:
+        return Skip(8, &unused);
       case 2:
         status = Varint(&value);
         return status.ok() ? Skip(value, content) : status;
-      case 3: return SkipGroup(depth, tag >> 3);
-      case 5: return Skip(4, &unused);
-      default: return Wrong(absl::StrCat("wire type ", tag & 7), start);
+      case 3:
+        return SkipGroup(depth, tag >> 3);
+      case 5:
+        return Skip(4, &unused);
+      default:
+        return Wrong(absl::StrCat("wire type ", tag & 7), start);
     }
   }
 
@@ -113,7 +120,8 @@ absl::Status ScanWire(absl::string_view message, size_t max_fields) {
     // Whether a submessage is well formed is for the parser to say.
     while (fields <= max_fields && !inner.at_end() && inner.Field(&unused).ok()) ++fields;
     if (fields > max_fields) {
-      return absl::InvalidArgumentError(absl::StrCat("a frame of more than ", max_fields, " fields"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a frame of more than ", max_fields, " fields"));
     }
   }
   return absl::OkStatus();

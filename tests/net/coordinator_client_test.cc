@@ -24,10 +24,12 @@ using ::testing::HasSubstr;
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-// Records which method was called and with what deadline; answers with something of each reply, or with `answer`.
+// Records which method was called and with what deadline; answers with something of each reply, or
+// with `answer`.
 class FakeCoordinator : public v1::Coordinator::Service {
  public:
-  grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* request, v1::JoinReply* reply) override {
+  grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* request,
+                    v1::JoinReply* reply) override {
     reply->set_rank(request->rank() + 1);
     return Answer("Join", context);
   }
@@ -46,21 +48,24 @@ class FakeCoordinator : public v1::Coordinator::Service {
     reply->set_reason(request->waits_for());
     return Answer("Heartbeat", context);
   }
-  grpc::Status Leave(grpc::ServerContext* context, const v1::LeaveRequest*, v1::LeaveReply*) override {
+  grpc::Status Leave(grpc::ServerContext* context, const v1::LeaveRequest*,
+                     v1::LeaveReply*) override {
     return Answer("Leave", context);
   }
-  grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*, v1::GetStatusReply* reply) override {
+  grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest*,
+                         v1::GetStatusReply* reply) override {
     reply->set_step(5);
     return Answer("GetStatus", context);
   }
   grpc::Status Stop(grpc::ServerContext* context, const v1::StopRequest*, v1::StopReply*) override {
     return Answer("Stop", context);
   }
-  grpc::Status ReportLoss(grpc::ServerContext* context, const v1::ReportLossRequest*, v1::ReportLossReply*) override {
+  grpc::Status ReportLoss(grpc::ServerContext* context, const v1::ReportLossRequest*,
+                          v1::ReportLossReply*) override {
     return Answer("ReportLoss", context);
   }
 
-  grpc::Status answer;            // of every call
+  grpc::Status answer;                    // of every call
   absl::Notification* hold = nullptr;     // when set, calls wait for it ...
   absl::Notification* entered = nullptr;  // ... after this
 
@@ -140,14 +145,15 @@ TEST_F(CoordinatorClientTest, TheCoordinatorIsToldTheDeadline) {
 
 TEST_F(CoordinatorClientTest, TheCoordinatorsSentenceComesThrough) {
   coordinator_.answer = ToGrpcStatus(absl::AlreadyExistsError("worker 2 is taken by process 77"));
-  EXPECT_EQ(client_->Join({}, kPatience).status(), absl::AlreadyExistsError("worker 2 is taken by process 77"));
+  EXPECT_EQ(client_->Join({}, kPatience).status(),
+            absl::AlreadyExistsError("worker 2 is taken by process 77"));
 }
 
 TEST_F(CoordinatorClientTest, ACallThatIsNotAnsweredEndsAtItsDeadline) {
   coordinator_.hold = &hold_;
   const absl::Status status = client_->GetStatus({}, absl::Milliseconds(50)).status();
-  EXPECT_EQ(status, absl::DeadlineExceededError(
-                        absl::StrCat("the coordinator at ", server_->address(), " did not answer within 50ms")));
+  EXPECT_EQ(status, absl::DeadlineExceededError(absl::StrCat(
+                        "the coordinator at ", server_->address(), " did not answer within 50ms")));
   hold_.Notify();
 }
 
@@ -157,7 +163,8 @@ TEST_F(CoordinatorClientTest, ACoordinatorThatIsNotThereIsNamed) {
   CoordinatorClient client(address);
   const absl::Status status = client.GetStatus({}, kPatience).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("the coordinator at ", address)));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(absl::StrCat("the coordinator at ", address)));
 }
 
 TEST_F(CoordinatorClientTest, CancelEndsTheCallInFlightAndAllLaterOnes) {

@@ -21,7 +21,9 @@ using google::protobuf::io::CodedInputStream;
 
 size_t Below(Random& random, size_t limit) { return static_cast<size_t>(random() % limit); }
 
-uint64_t Number(Random& random) { return Below(random, 4) == 0 ? 0 : random() >> Below(random, 64); }
+uint64_t Number(Random& random) {
+  return Below(random, 4) == 0 ? 0 : random() >> Below(random, 64);
+}
 
 std::string Text(Random& random) {
   static const char kLetters[] = "abcdefghijklmnopqrstuvwxyz/._-0123456789";
@@ -39,20 +41,27 @@ std::string Bytes(Random& random, size_t max) {
 void FillScalar(Random& random, const FieldDescriptor* field, Message* message) {
   const Reflection* reflection = message->GetReflection();
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_UINT64: return reflection->SetUInt64(message, field, Number(random));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return reflection->SetUInt64(message, field, Number(random));
     case FieldDescriptor::CPPTYPE_UINT32:
       return reflection->SetUInt32(message, field, static_cast<uint32_t>(Number(random)));
-    case FieldDescriptor::CPPTYPE_BOOL: return reflection->SetBool(message, field, Below(random, 2) == 0);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection->SetBool(message, field, Below(random, 2) == 0);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return reflection->SetDouble(message, field, static_cast<double>(static_cast<int64_t>(Number(random))) / 7);
+      return reflection->SetDouble(message, field,
+                                   static_cast<double>(static_cast<int64_t>(Number(random))) / 7);
     case FieldDescriptor::CPPTYPE_ENUM:
       return reflection->SetEnumValue(message, field, static_cast<int>(Below(random, 256)));
     case FieldDescriptor::CPPTYPE_STRING:
-      if (field->type() == FieldDescriptor::TYPE_STRING) return reflection->SetString(message, field, Text(random));
-      return reflection->SetString(message, field, Bytes(random, field->number() == 2047 && Below(random, 8) == 0 ? 100'000 : 100));
+      if (field->type() == FieldDescriptor::TYPE_STRING)
+        return reflection->SetString(message, field, Text(random));
+      return reflection->SetString(
+          message, field,
+          Bytes(random, field->number() == 2047 && Below(random, 8) == 0 ? 100'000 : 100));
     case FieldDescriptor::CPPTYPE_MESSAGE:
       return FillAtRandom(random, reflection->MutableMessage(message, field));
-    default: std::abort();  // a type that the wire does not use yet
+    default:
+      std::abort();  // a type that the wire does not use yet
   }
 }
 
@@ -63,9 +72,12 @@ void AddRepeated(Random& random, const FieldDescriptor* field, Message* message)
       return reflection->AddUInt32(message, field, static_cast<uint32_t>(Number(random)));
     case FieldDescriptor::CPPTYPE_INT64:
       return reflection->AddInt64(message, field, static_cast<int64_t>(Number(random)));
-    case FieldDescriptor::CPPTYPE_STRING: return reflection->AddString(message, field, Text(random));
-    case FieldDescriptor::CPPTYPE_MESSAGE: return FillAtRandom(random, reflection->AddMessage(message, field));
-    default: std::abort();
+    case FieldDescriptor::CPPTYPE_STRING:
+      return reflection->AddString(message, field, Text(random));
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return FillAtRandom(random, reflection->AddMessage(message, field));
+    default:
+      std::abort();
   }
 }
 
@@ -127,35 +139,42 @@ std::string Join(Random& random, const std::vector<Record>& records) {
 // The numbers of a packed field, each as a field of its own.
 std::vector<Record> Unpack(const Record& packed) {
   std::vector<Record> out;
-  CodedInputStream in(reinterpret_cast<const uint8_t*>(packed.content.data()), static_cast<int>(packed.content.size()));
+  CodedInputStream in(reinterpret_cast<const uint8_t*>(packed.content.data()),
+                      static_cast<int>(packed.content.size()));
   uint64_t value = 0;
   int start = 0;
   while (in.ReadVarint64(&value)) {
-    out.push_back({static_cast<uint32_t>(NumberOf(packed)) << 3, packed.content.substr(start, in.CurrentPosition() - start)});
+    out.push_back({static_cast<uint32_t>(NumberOf(packed)) << 3,
+                   packed.content.substr(start, in.CurrentPosition() - start)});
     start = in.CurrentPosition();
   }
   return out;
 }
 
-std::vector<Record> ScrambleField(Random& random, const Record& record, const FieldDescriptor* field) {
+std::vector<Record> ScrambleField(Random& random, const Record& record,
+                                  const FieldDescriptor* field) {
   if (field->is_packed() && Below(random, 2) == 0) return Unpack(record);
   if (field->type() != FieldDescriptor::TYPE_MESSAGE) {
     if (field->is_repeated() || Below(random, 4) != 0) return {record};
     // Sent twice: the last one counts. The first is the default.
     Record first = record;
-    if (IsDelimited(record)) first.content.clear();
-    else if (WireFormatLite::GetTagWireType(record.tag) == WireFormatLite::WIRETYPE_VARINT) first.content = std::string(1, '\0');
+    if (IsDelimited(record))
+      first.content.clear();
+    else if (WireFormatLite::GetTagWireType(record.tag) == WireFormatLite::WIRETYPE_VARINT)
+      first.content = std::string(1, '\0');
     return {first, record};
   }
   const auto* factory = google::protobuf::MessageFactory::generated_factory();
-  const Message* like = const_cast<google::protobuf::MessageFactory*>(factory)->GetPrototype(field->message_type());
+  const Message* like =
+      const_cast<google::protobuf::MessageFactory*>(factory)->GetPrototype(field->message_type());
   if (!field->is_repeated() && Below(random, 3) == 0) {
     // In two parts, which the reader merges.
     const std::vector<Record> inner = Split(record.content);
     const size_t cut = Below(random, inner.size() + 1);
     const std::string head = Join(random, {inner.begin(), inner.begin() + cut});
     const std::string tail = Join(random, {inner.begin() + cut, inner.end()});
-    return {{record.tag, Scramble(random, head, *like)}, {record.tag, Scramble(random, tail, *like)}};
+    return {{record.tag, Scramble(random, head, *like)},
+            {record.tag, Scramble(random, tail, *like)}};
   }
   return {{record.tag, Scramble(random, record.content, *like)}};
 }
@@ -175,13 +194,15 @@ void FillAtRandom(Random& random, Message* message) {
   }
   if (descriptor->oneof_decl_count() > 0) {
     const auto* oneof = descriptor->oneof_decl(0);
-    const FieldDescriptor* kind = oneof->field(static_cast<int>(Below(random, oneof->field_count())));
+    const FieldDescriptor* kind =
+        oneof->field(static_cast<int>(Below(random, oneof->field_count())));
     FillScalar(random, kind, message);
     if (kind->name() == "push_pull") {  // which always wants values
       Message* push_pull = message->GetReflection()->MutableMessage(message, kind);
       const FieldDescriptor* push_field = push_pull->GetDescriptor()->FindFieldByName("push");
       Message* push = push_pull->GetReflection()->MutableMessage(push_pull, push_field);
-      push->GetReflection()->SetBool(push, push->GetDescriptor()->FindFieldByName("want_values"), true);
+      push->GetReflection()->SetBool(push, push->GetDescriptor()->FindFieldByName("want_values"),
+                                     true);
     }
   }
 }
@@ -194,9 +215,12 @@ std::string Scramble(Random& random, const std::string& wire, const Message& lik
   }
   // Fields that nobody knows yet; of a frame's own, those below its kinds.
   for (size_t n = Below(random, 3); n > 0; --n) {
-    const uint32_t number = like.GetDescriptor()->oneof_decl_count() > 0 ? 6 + Below(random, 10) : 100 + Below(random, 100);
-    if (Below(random, 2) == 0) groups.push_back({{number << 3 | 2, Bytes(random, 20)}});
-    else groups.push_back({{number << 3, std::string("\x96\x01", 2)}});
+    const uint32_t number = like.GetDescriptor()->oneof_decl_count() > 0 ? 6 + Below(random, 10)
+                                                                         : 100 + Below(random, 100);
+    if (Below(random, 2) == 0)
+      groups.push_back({{number << 3 | 2, Bytes(random, 20)}});
+    else
+      groups.push_back({{number << 3, std::string("\x96\x01", 2)}});
   }
   std::shuffle(groups.begin(), groups.end(), random);
   std::vector<Record> records;

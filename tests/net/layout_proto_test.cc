@@ -38,7 +38,8 @@ TEST(LayoutProtoTest, ALayoutSurvivesTheWayThereAndBack) {
   for (size_t i = 0; i < layout.tensors.size(); ++i) {
     EXPECT_EQ(read->tensors[i].name, layout.tensors[i].name);
     EXPECT_EQ(read->tensors[i].shape, layout.tensors[i].shape);
-    EXPECT_EQ(read->tensors[i].initializer, layout.tensors[i].initializer) << layout.tensors[i].name;
+    EXPECT_EQ(read->tensors[i].initializer, layout.tensors[i].initializer)
+        << layout.tensors[i].name;
   }
 }
 
@@ -75,7 +76,8 @@ TEST(LayoutProtoTest, AnInitializerThatIsNotKnownIsNamed) {
 
 TEST(LayoutProtoTest, ADeclarationIsCheckedTensorByTensor) {
   google::protobuf::RepeatedPtrField<v1::TensorSpec> tensors;
-  EXPECT_EQ(TensorsFromProto(tensors).status().code(), absl::StatusCode::kInvalidArgument);  // none at all
+  EXPECT_EQ(TensorsFromProto(tensors).status().code(),
+            absl::StatusCode::kInvalidArgument);  // none at all
   tensors.Add()->set_name("w");
   tensors[0].add_shape(-3);
   EXPECT_EQ(TensorsFromProto(tensors).status().code(), absl::StatusCode::kInvalidArgument);

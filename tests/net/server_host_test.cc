@@ -29,7 +29,8 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 // Answers GetStatus; Stop never ends by itself.
 class Coordinator : public v1::Coordinator::CallbackService {
  public:
-  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
+                                      const v1::GetStatusRequest*,
                                       v1::GetStatusReply* reply) override {
     reply->set_step(42);
     auto* reactor = context->DefaultReactor();
@@ -37,7 +38,8 @@ class Coordinator : public v1::Coordinator::CallbackService {
     return reactor;
   }
 
-  grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext*, const v1::StopRequest*, v1::StopReply*) override {
+  grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext*, const v1::StopRequest*,
+                                 v1::StopReply*) override {
     class UntilCancelled : public grpc::ServerUnaryReactor {
      public:
       void OnCancel() override { Finish(grpc::Status::CANCELLED); }
@@ -67,10 +69,11 @@ grpc::Status Call(const std::string& address, const std::string& method, std::st
   grpc::ByteBuffer response;
   grpc::Status result;
   absl::Notification done;
-  stub.UnaryCall(&context, method, grpc::StubOptions(), &request, &response, [&](grpc::Status status) {
-    result = status;
-    done.Notify();
-  });
+  stub.UnaryCall(&context, method, grpc::StubOptions(), &request, &response,
+                 [&](grpc::Status status) {
+                   result = status;
+                   done.Notify();
+                 });
   done.WaitForNotification();
   std::vector<grpc::Slice> slices;
   if (result.ok() && response.Dump(&slices).ok()) {
@@ -99,8 +102,8 @@ TEST(ServerHostTest, APortThatIsTakenIsNamed) {
   auto first = ServerHost::Start(At("127.0.0.1:0"));
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = ServerHost::Start(At((*first)->address()));
-  EXPECT_EQ(second.status(),
-            absl::UnavailableError(absl::StrCat("cannot listen on ", (*first)->address(), ": the port is taken")));
+  EXPECT_EQ(second.status(), absl::UnavailableError(absl::StrCat(
+                                 "cannot listen on ", (*first)->address(), ": the port is taken")));
 }
 
 TEST(ServerHostTest, APortThatAnotherProgramHoldsIsNamedToo) {
@@ -124,20 +127,23 @@ TEST(ServerHostTest, AnAddressOfAnotherMachineIsNamed) {
   options.has_token = true;
   const auto server = ServerHost::Start(options);
   EXPECT_EQ(server.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(server.status().message()), HasSubstr("cannot listen on 192.0.2.1:0: Cannot assign"));
+  EXPECT_THAT(std::string(server.status().message()),
+              HasSubstr("cannot listen on 192.0.2.1:0: Cannot assign"));
 }
 
 TEST(ServerHostTest, AddressesThatCannotBeReadAreRefused) {
-  for (const char* address : {"", ":0", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1",
-                              "::1:0", "[]:0", "[::1:0"}) {
-    EXPECT_EQ(ServerHost::Start(At(address)).status().code(), absl::StatusCode::kInvalidArgument) << address;
+  for (const char* address : {"", ":0", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536",
+                              "127.0.0.1:-1", "::1:0", "[]:0", "[::1:0"}) {
+    EXPECT_EQ(ServerHost::Start(At(address)).status().code(), absl::StatusCode::kInvalidArgument)
+        << address;
   }
 }
 
 TEST(ServerHostTest, AListenerOffLoopbackWithoutATokenDoesNotStart) {
   const auto refused = ServerHost::Start(At("0.0.0.0:0"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("a listener off loopback (0.0.0.0:0)"));
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("a listener off loopback (0.0.0.0:0)"));
 
   ServerHost::Options options = At("0.0.0.0:0");
   options.has_token = true;
@@ -148,10 +154,12 @@ TEST(ServerHostTest, AListenerOffLoopbackWithoutATokenDoesNotStart) {
 }
 
 TEST(ServerHostTest, LoopbackIsThisMachineOnly) {
-  for (const char* address : {"127.0.0.1:0", "127.9.8.7:1", "localhost:1", "LocalHost:1", "[::1]:5", "unix:/tmp/x"}) {
+  for (const char* address :
+       {"127.0.0.1:0", "127.9.8.7:1", "localhost:1", "LocalHost:1", "[::1]:5", "unix:/tmp/x"}) {
     EXPECT_TRUE(IsLoopback(address)) << address;
   }
-  for (const char* address : {"0.0.0.0:0", "[::]:0", "10.0.0.1:1", "127.example.org:1", "localhost.example.org:1", ""}) {
+  for (const char* address :
+       {"0.0.0.0:0", "[::]:0", "10.0.0.1:1", "127.example.org:1", "localhost.example.org:1", ""}) {
     EXPECT_FALSE(IsLoopback(address)) << address;
   }
 }
@@ -174,7 +182,8 @@ TEST(ServerHostTest, ReflectionIsOn) {
   ASSERT_TRUE(server.ok()) << server.status();
   const std::string service = "/grpc.reflection.v1alpha.ServerReflection/";
   std::string reply;
-  EXPECT_EQ(Call((*server)->address(), service + "Nothing", &reply).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Call((*server)->address(), service + "Nothing", &reply).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_NE(Call((*server)->address(), service + "ServerReflectionInfo", &reply).error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
 }

@@ -60,7 +60,8 @@ ClientFrame PushOf(uint64_t sequence, Payload gradient = {}) {
   return frame;
 }
 
-// A shard that answers a hello with a hello reply and a push with a push reply that holds the gradient. Counts what it sees.
+// A shard that answers a hello with a hello reply and a push with a push reply that holds the
+// gradient. Counts what it sees.
 class EchoHandler : public SessionHandler {
  public:
   explicit EchoHandler(SessionHost* host) : host_(host) {}
@@ -109,8 +110,12 @@ class EchoHandler : public SessionHandler {
     ++closed_;
   }
 
-  bool AwaitClosed(int sessions) { return Await([=] { return closed_ >= sessions; }); }
-  bool AwaitSent(int frames) { return Await([=] { return sent_frames_ >= frames; }); }
+  bool AwaitClosed(int sessions) {
+    return Await([=] { return closed_ >= sessions; });
+  }
+  bool AwaitSent(int frames) {
+    return Await([=] { return sent_frames_ >= frames; });
+  }
   int opened() {
     absl::MutexLock lock(&mu_);
     return static_cast<int>(states_.size());
@@ -162,7 +167,9 @@ class Recorder : public SessionClientHandler {
   // The first `count` frames, once there are so many.
   std::vector<ServerFrame> Await(size_t count) {
     absl::MutexLock lock(&mu_);
-    const auto enough = [this, count]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return frames_.size() >= count || closed_; };
+    const auto enough = [this, count]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return frames_.size() >= count || closed_;
+    };
     mu_.AwaitWithTimeout(absl::Condition(&enough), kPatience);
     EXPECT_GE(frames_.size(), count) << "closed: " << closed_ << " " << status_;
     return frames_;
@@ -403,7 +410,8 @@ TEST_F(SessionTest, TheFirstFrameMustBeAHello) {
   SessionClient client(Channel(), &recorder);
   ASSERT_TRUE(client.Send(PushOf(1)).ok());
   EXPECT_EQ(recorder.AwaitClosed(),
-            absl::FailedPreconditionError("the first frame of a session must be a hello; this one is another"));
+            absl::FailedPreconditionError(
+                "the first frame of a session must be a hello; this one is another"));
   EXPECT_EQ(echo_->opened(), 0);
 }
 
@@ -556,7 +564,8 @@ TEST_F(SessionTest, OneSessionTooManyIsRefused) {
   second.Await(1);
   SessionClient c(Channel(), &third);
   (void)c.Send(HelloTo(0));  // which may find the session refused
-  EXPECT_EQ(third.AwaitClosed(), absl::ResourceExhaustedError("this process serves 2 sessions already"));
+  EXPECT_EQ(third.AwaitClosed(),
+            absl::ResourceExhaustedError("this process serves 2 sessions already"));
   a.Close();
   ASSERT_TRUE(echo_->AwaitClosed(1));
 }
@@ -636,7 +645,8 @@ TEST_F(SessionTest, ManyThreadsMaySendAndCloseAtOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2 * kClients; ++i) {
     threads.emplace_back([&, i] {
-      for (int n = 0; n < kFrames; ++n) EXPECT_TRUE(clients[i / 2]->Send(PushOf(n + 1, Bytes(4000))).ok());
+      for (int n = 0; n < kFrames; ++n)
+        EXPECT_TRUE(clients[i / 2]->Send(PushOf(n + 1, Bytes(4000))).ok());
     });
   }
   for (std::thread& thread : threads) thread.join();
