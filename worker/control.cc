@@ -152,7 +152,9 @@ Result<Layout> Control::AskLayout(uint64_t newer_than, absl::Duration wait, Stat
   const absl::StatusOr<v1::GetLayoutReply> reply =
       options_.client->GetLayout(request, wait + kAnswerTime);
   if (!reply.ok()) {
-    if (Transient(reply.status())) *transient = ToStatus(reply.status());
+    // ABORTED: another wait of this member took the place of this one.
+    if (Transient(reply.status()) || absl::IsAborted(reply.status()))
+      *transient = ToStatus(reply.status());
     return ToStatus(reply.status());
   }
   absl::StatusOr<Layout> layout = LayoutFromProto(reply->layout());
