@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ps/shard_server.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+
+namespace weir {
+namespace {
+
+constexpr int kMaxJobThreads = 256;
+
+absl::Time SteadyNow() {
+  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ShardServer>> ShardServer::Create(Options options, SessionOutlet* outlet) {
+  if (absl::Status status = ValidateShardOptions(options.shard); !status.ok()) return status;
+  if (options.job_threads < 0 || options.job_threads > kMaxJobThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("job_threads is ", options.job_threads, ", not between 0 and ", kMaxJobThreads));
+  }
+  if (!options.clock) options.clock = SteadyNow;
+  return std::unique_ptr<ShardServer>(new ShardServer(std::move(options), outlet));
+}
+
+ShardServer::ShardServer(Options options, SessionOutlet* outlet)
+    : options_(std::move(options)), outlet_(outlet), shard_(options_.shard, &pool_) {}
+
+ShardServer::~ShardServer() { Stop(); }
+
+absl::Status ShardServer::Start() {
+  absl::MutexLock lock(&mu_);
+  if (started_) return absl::FailedPreconditionError("this shard was started before");
+  started_ = true;
+  running_ = true;
+  const std::string name = absl::StrCat("ps-", options_.shard.shard);
+  if (options_.job_threads > 0) {
+    job_threads_ = std::make_unique<JobThreads>(
+        name, options_.job_threads, [this](uint64_t job, const JobResult& result) { Post(JobDone{job, result}); });
+  }
+  loop_ = std::thread([this] { Loop(); });
+  pthread_setname_np(loop_.native_handle(), name.substr(0, 15).c_str());
+  return absl::OkStatus();
+}
+
+void ShardServer::Stop() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!started_ || stopping_) return;
+    stopping_ = true;
+  }
+  loop_.join();
+  job_threads_.reset();
+}
+
+absl::Status ShardServer::Install(const Layout& layout) {
+  absl::Status status;
+  RunOnLoop([&] {
+    status = shard_.Install(layout, options_.clock(), &effects_);
+    Perform();
+  });
+  return status;
+}
+
+ShardTotals ShardServer::totals() {
+  ShardTotals totals;
+  RunOnLoop([&] { totals = shard_.totals(); });
+  return totals;
+}
+
+ShardStatus ShardServer::status() {
+  ShardStatus status;
+  RunOnLoop([&] { status = shard_.status(); });
+  return status;
+}
+
+void ShardServer::OnOpen(SessionId id, const std::string&) { Post(Opened{id}); }
+void ShardServer::OnSent(SessionId id, uint64_t) { Post(Taken{id}); }
+void ShardServer::OnClosed(SessionId id) { Post(Ended{id}); }
+
+void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
+  const ShardLimits& limits = options_.shard.limits;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!running_ || stopping_) return;
+    Load& load = load_[id];
+    // A client within its credits has no more than these unanswered, wherever they are.
+    if (load.frames <= limits.max_requests && load.bytes + wire_bytes <= 2 * limits.max_push_bytes + limits.max_frame_bytes) {
+      ++load.frames;
+      load.bytes += wire_bytes;
+      mailbox_.push_back(Arrived{id, std::move(frame)});
+      return;
+    }
+  }
+  outlet_->Close(id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
+}
+
+void ShardServer::Post(Event event) {
+  absl::MutexLock lock(&mu_);
+  if (running_ && !stopping_) mailbox_.push_back(std::move(event));
+}
+
+void ShardServer::RunOnLoop(const std::function<void()>& run) {
+  absl::Notification done;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!running_) return run();
+    mailbox_.push_back(Call{[&] {
+      run();
+      done.Notify();
+    }});
+  }
+  done.WaitForNotification();
+}
+
+void ShardServer::Loop() {
+  std::vector<Event> events;
+  while (TakeEvents(&events)) {
+    for (Event& event : events) Handle(std::move(event));
+    events.clear();
+    RunOneJob();
+    TickIfDue();
+  }
+}
+
+bool ShardServer::TakeEvents(std::vector<Event>* events) {
+  const absl::Time deadline = shard_.NextDeadline();
+  absl::Duration patience = absl::InfiniteDuration();
+  if (!jobs_.empty()) {
+    patience = absl::ZeroDuration();
+  } else if (deadline != absl::InfiniteFuture()) {
+    patience = std::max(absl::ZeroDuration(), deadline - options_.clock());
+  }
+  absl::MutexLock lock(&mu_);
+  const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !mailbox_.empty(); };
+  mu_.AwaitWithTimeout(absl::Condition(&due), patience);
+  if (mailbox_.empty() && stopping_) {
+    running_ = false;
+    return false;
+  }
+  events->swap(mailbox_);
+  load_.clear();
+  return true;
+}
+
+void ShardServer::Handle(Event event) {
+  const absl::Time now = options_.clock();
+  if (auto* call = std::get_if<Call>(&event)) return call->run();
+  if (auto* arrived = std::get_if<Arrived>(&event)) {
+    shard_.OnFrame(arrived->id, std::move(arrived->frame), now, &effects_);
+  } else if (auto* taken = std::get_if<Taken>(&event)) {
+    shard_.OnSent(taken->id, now, &effects_);
+  } else if (auto* done = std::get_if<JobDone>(&event)) {
+    shard_.OnJobDone(done->job, done->result, now, &effects_);
+  } else if (auto* opened = std::get_if<Opened>(&event)) {
+    shard_.OnOpen(opened->id, now, &effects_);
+  } else if (auto* ended = std::get_if<Ended>(&event)) {
+    shard_.OnClosed(ended->id, now, &effects_);
+  }
+  Perform();
+}
+
+void ShardServer::TickIfDue() {
+  const absl::Time now = options_.clock();
+  if (shard_.NextDeadline() > now) return;
+  shard_.OnTick(now, &effects_);
+  Perform();
+}
+
+void ShardServer::RunOneJob() {
+  if (jobs_.empty()) return;
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  const JobResult result = RunJob(job);
+  const uint64_t id = job.id;
+  job = Job();  // lets go of the payload
+  shard_.OnJobDone(id, result, options_.clock(), &effects_);
+  Perform();
+}
+
+void ShardServer::Perform() {
+  for (Effects::Send& send : effects_.sends) outlet_->Send(send.session, std::move(send.frame));
+  for (Effects::Close& close : effects_.closes) outlet_->Close(close.session, close.status);
+  for (Job& job : effects_.jobs) {
+    if (job_threads_ != nullptr) {
+      job_threads_->Submit(std::move(job));
+    } else {
+      jobs_.push_back(std::move(job));
+    }
+  }
+  effects_.clear();
+}
+
+}  // namespace weir

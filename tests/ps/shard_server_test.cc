@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ps/shard_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <thread>
+
+namespace weir {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kPatience = absl::Seconds(30);  // how long a test waits for what must come
+
+// Keeps what is sent and lets tests wait for it; takes each frame at once.
+class FakeOutlet : public SessionOutlet {
+ public:
+  void Send(SessionId id, ServerFrame&& frame) override {
+    {
+      absl::MutexLock lock(&mu_);
+      frames_[{id, frame.request_id}].push_back(std::move(frame));
+    }
+    if (server != nullptr) server->OnSent(id, 0);
+  }
+  void Close(SessionId id, const absl::Status& status) override {
+    absl::MutexLock lock(&mu_);
+    closed_.emplace(id, status);
+  }
+
+  ServerFrame Wait(SessionId id, uint64_t request) {
+    absl::MutexLock lock(&mu_);
+    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !frames_[{id, request}].empty(); };
+    EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&has), kPatience)) << "no answer to request " << request;
+    if (!has()) return ServerFrame();
+    ServerFrame frame = std::move(frames_[{id, request}].front());
+    frames_[{id, request}].erase(frames_[{id, request}].begin());
+    return frame;
+  }
+  absl::Status WaitForClose(SessionId id) {
+    absl::MutexLock lock(&mu_);
+    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return closed_.count(id) > 0; };
+    EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&has), kPatience)) << "not closed";
+    return closed_[id];
+  }
+
+  ShardServer* server = nullptr;
+
+ private:
+  absl::Mutex mu_;
+  std::map<std::pair<SessionId, uint64_t>, std::vector<ServerFrame>> frames_ ABSL_GUARDED_BY(mu_);
+  std::map<SessionId, absl::Status> closed_ ABSL_GUARDED_BY(mu_);
+};
+
+ShardServer::Options Asp(int job_threads) {
+  ShardServer::Options options;
+  options.shard.epoch = 1;
+  options.shard.mode = ConsistencyMode::kAsp;
+  options.shard.schedule.base_rate = 1;
+  options.job_threads = job_threads;
+  return options;
+}
+
+ClientFrame FrameOf(uint64_t request, decltype(ClientFrame::kind) kind) {
+  ClientFrame frame;
+  frame.request_id = request;
+  frame.epoch = 1;
+  frame.kind = std::move(kind);
+  return frame;
+}
+
+HelloFrame HelloOf(uint64_t worker) {
+  HelloFrame hello;
+  hello.job_id = std::string(16, '\0');
+  hello.role = SessionRole::kWorker;
+  hello.worker_id = worker;
+  return hello;
+}
+
+PushFrame PushOf(uint64_t worker, uint64_t sequence, uint64_t slice) {
+  const auto gradient = std::make_shared<std::vector<float>>(16, 1.0f);
+  PushFrame push;
+  push.tensor_id = 1;
+  push.worker_id = worker;
+  push.sequence = sequence;
+  push.lowest_pending = sequence;
+  push.atomicity = Atomicity::kSlice;
+  push.offset = slice * 16;
+  push.count = 16;
+  push.examples = 1;
+  push.gradient.Append(reinterpret_cast<const char*>(gradient->data()), 64, gradient);
+  return push;
+}
+
+class ShardServerTest : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<std::unique_ptr<ShardServer>> made = ShardServer::Create(Asp(GetParam()), &outlet);
+    ASSERT_TRUE(made.ok()) << made.status();
+    server = *std::move(made);
+    outlet.server = server.get();
+  }
+  void Begin() {
+    ASSERT_TRUE(server->Start().ok());
+    ASSERT_TRUE(server->Install(*MakeLayout({{"w", {64}, {}}}, 64, 1, 1)).ok());
+    while (!server->serving()) std::this_thread::yield();
+  }
+  void Connect(SessionId id, uint64_t worker) {
+    server->OnOpen(id, "test");
+    server->OnFrame(id, FrameOf(1, HelloOf(worker)), 100);
+    EXPECT_TRUE(std::holds_alternative<HelloReplyFrame>(outlet.Wait(id, 1).kind));
+  }
+
+  FakeOutlet outlet;
+  std::unique_ptr<ShardServer> server;
+};
+
+TEST_P(ShardServerTest, ServesSessionsOnTheirOwnThreads) {
+  Begin();
+  constexpr uint64_t kWorkers = 4;
+  constexpr uint64_t kPushes = 200;
+  std::vector<std::thread> workers;
+  for (uint64_t worker = 0; worker < kWorkers; ++worker) {
+    workers.emplace_back([this, worker] {
+      const SessionId id = worker + 1;
+      Connect(id, worker);
+      for (uint64_t sequence = 1; sequence <= kPushes; ++sequence) {
+        server->OnFrame(id, FrameOf(sequence + 1, PushOf(worker, sequence, sequence % 4)), 200);
+        const ServerFrame answer = outlet.Wait(id, sequence + 1);
+        EXPECT_EQ(std::get<PushReplyFrame>(answer.kind).outcome, Outcome::kApplied);
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(server->totals().applied, kWorkers * kPushes);
+  EXPECT_EQ(server->status().step, kWorkers * kPushes / 4);
+  server->OnFrame(1, FrameOf(1000, SyncFrame()), 100);
+  for (int slice = 0; slice < 4; ++slice) {
+    const ServerFrame answer = outlet.Wait(1, 1000);
+    float weight = 0;
+    std::memcpy(&weight, std::get<PullReplyFrame>(answer.kind).tensor_data.chunks()[0].data, sizeof(weight));
+    EXPECT_EQ(weight, -static_cast<float>(kWorkers * kPushes / 4));
+  }
+}
+
+TEST_P(ShardServerTest, ALayoutMayComeBeforeTheStart) {
+  ASSERT_TRUE(server->Install(*MakeLayout({{"w", {64}, {}}}, 64, 1, 1)).ok());
+  EXPECT_FALSE(server->serving());
+  ASSERT_TRUE(server->Start().ok());
+  while (!server->serving()) std::this_thread::yield();
+  Connect(1, 0);
+}
+
+TEST_P(ShardServerTest, ABadLayoutIsRefused) {
+  ASSERT_TRUE(server->Start().ok());
+  Layout empty;
+  empty.epoch = 1;
+  EXPECT_EQ(server->Install(empty).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(server->serving());
+}
+
+TEST_P(ShardServerTest, StartsOnce) {
+  ASSERT_TRUE(server->Start().ok());
+  EXPECT_EQ(server->Start().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(ShardServerTest, AfterStopEventsAreDroppedAndTotalsStay) {
+  Begin();
+  Connect(1, 0);
+  server->OnFrame(1, FrameOf(2, PushOf(0, 1, 0)), 200);
+  outlet.Wait(1, 2);
+  server->Stop();
+  server->OnFrame(1, FrameOf(3, PushOf(0, 2, 0)), 200);
+  server->OnSent(1, 0);
+  server->OnClosed(1);
+  EXPECT_EQ(server->totals().applied, 1u);
+  EXPECT_EQ(server->status().epoch, 1u);
+  server->Stop();
+}
+
+TEST_P(ShardServerTest, StopsWithoutHavingStarted) { server->Stop(); }
+
+TEST_P(ShardServerTest, AFloodBeyondTheCreditsClosesTheSessionAndTheMailboxStaysBounded) {
+  ShardServer::Options options = Asp(GetParam());
+  options.shard.limits.max_requests = 10;
+  // The clock is read by the loop at every event: one that waits keeps the loop from its mailbox.
+  absl::Mutex mu;
+  bool open = false;
+  options.clock = [&] {
+    absl::MutexLock lock(&mu);
+    mu.Await(absl::Condition(&open));
+    return absl::UnixEpoch();
+  };
+  std::unique_ptr<ShardServer> slow = *ShardServer::Create(options, &outlet);
+  outlet.server = nullptr;
+  ASSERT_TRUE(slow->Start().ok());
+  slow->OnOpen(1, "test");
+  for (uint64_t request = 1; request <= 1000; ++request) slow->OnFrame(1, FrameOf(request, SyncFrame()), 100);
+  const absl::Status status = outlet.WaitForClose(1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("more frames in flight"));
+  {
+    absl::MutexLock lock(&mu);
+    open = true;
+  }
+  slow->Stop();
+}
+
+TEST_P(ShardServerTest, DeadlinesAreKeptWithoutAnyEvent) {
+  ShardServer::Options options = Asp(GetParam());
+  options.shard.limits.hello_timeout_ms = 1;
+  std::unique_ptr<ShardServer> impatient = *ShardServer::Create(options, &outlet);
+  ASSERT_TRUE(impatient->Start().ok());
+  impatient->OnOpen(1, "test");
+  EXPECT_EQ(outlet.WaitForClose(1).code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+INSTANTIATE_TEST_SUITE_P(JobThreads, ShardServerTest, testing::Values(0, 2),
+                         [](const testing::TestParamInfo<int>& info) {
+                           return info.param == 0 ? std::string("OnTheLoop") : std::string("OnThreads");
+                         });
+
+TEST(ShardServerOptionsTest, BadOptionsAreRefused) {
+  FakeOutlet outlet;
+  EXPECT_EQ(ShardServer::Create(Asp(-1), &outlet).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ShardServer::Create(Asp(257), &outlet).status().code(), absl::StatusCode::kInvalidArgument);
+  ShardServer::Options options = Asp(0);
+  options.shard.gradient_shards = 0;
+  EXPECT_EQ(ShardServer::Create(options, &outlet).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace weir
