@@ -93,7 +93,7 @@ class SessionClient::Stream final
     absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
     if (!frame.ok()) {
       End(frame.status());
-    } else if (!ended()) {
+    } else if (!muted()) {
       handler_->OnFrame(*std::move(frame), wire.size());
     }
     StartRead(&incoming_);  // fails when the stream has ended; then reading is over
@@ -104,7 +104,7 @@ class SessionClient::Stream final
     {
       absl::MutexLock lock(&mu_);
       queue_.Finish();
-      if (!ok) {  // the stream is over; reading will find out why
+      if (!ok) {  // the server takes no more; what it has sent before is still read
         ended_ = true;
         queue_.Clear();
       }
@@ -126,9 +126,9 @@ class SessionClient::Stream final
   }
 
  private:
-  bool ended() const {
+  bool muted() const {
     absl::MutexLock lock(&mu_);
-    return ended_;
+    return muted_;
   }
 
   // Cancels the stream, for a reason of this side. Reading and writing then fail, which ends it.
@@ -137,6 +137,7 @@ class SessionClient::Stream final
       absl::MutexLock lock(&mu_);
       if (!ended_ && status_.ok()) status_ = reason;
       ended_ = true;
+      muted_ = true;
       queue_.Clear();
     }
     context_.TryCancel();
@@ -176,7 +177,8 @@ class SessionClient::Stream final
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
   absl::Status status_ ABSL_GUARDED_BY(mu_);  // why this side ended the stream
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is queued or handed on
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is queued
+  bool muted_ ABSL_GUARDED_BY(mu_) = false;   // this side has ended it: nothing more is handed on
   bool reading_ ABSL_GUARDED_BY(mu_) = true;  // a read is under way or will be
   bool held_ ABSL_GUARDED_BY(mu_) = true;     // the hold has not been removed
   bool done_ ABSL_GUARDED_BY(mu_) = false;    // OnClosed has returned

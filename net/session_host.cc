@@ -42,10 +42,14 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
   const Options& options() const { return options_; }
   grpc::Service* service() { return &service_; }
 
-  void AddShard(uint32_t shard, SessionHandler* handler) { handlers_[shard] = handler; }
+  void AddShard(uint32_t shard, SessionHandler* handler) {
+    absl::MutexLock lock(&mu_);
+    handlers_[shard] = handler;
+  }
 
   // FAILED_PRECONDITION names the shards that there are.
   absl::StatusOr<SessionHandler*> HandlerOf(uint32_t shard) const {
+    absl::MutexLock lock(&mu_);
     const auto found = handlers_.find(shard);
     if (found != handlers_.end()) return found->second;
     const auto name = [](std::string* out, const auto& entry) {
@@ -74,10 +78,10 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
   };
 
   const Options options_;
-  std::map<uint32_t, SessionHandler*> handlers_;  // constant once the server runs
   Service service_;
 
   mutable absl::Mutex mu_;
+  std::map<uint32_t, SessionHandler*> handlers_ ABSL_GUARDED_BY(mu_);
   SessionId last_id_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t closed_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);

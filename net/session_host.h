@@ -81,8 +81,9 @@ class SessionHost {
   SessionHost(const SessionHost&) = delete;
   SessionHost& operator=(const SessionHost&) = delete;
 
-  // `handler` serves `shard` and outlives the host. Several shards may share one handler. REQUIRES:
-  // before the server starts.
+  // `handler` serves `shard` and outlives the host. Several shards may share one handler.
+  // May come while the server runs: a server learns its shards when it has joined, and joins when
+  // it has a port. Sessions of a shard that is not there yet are closed with FAILED_PRECONDITION.
   void AddShard(uint32_t shard, SessionHandler* handler);
 
   // The gRPC service, owned by the host.

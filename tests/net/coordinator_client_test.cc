@@ -140,7 +140,7 @@ TEST_F(CoordinatorClientTest, EachCallReachesItsMethodAndBringsItsReply) {
 TEST_F(CoordinatorClientTest, TheCoordinatorIsToldTheDeadline) {
   EXPECT_TRUE(client_->Leave({}, absl::Seconds(100)).ok());
   EXPECT_GT(coordinator_.last_timeout(), absl::Seconds(50));
-  EXPECT_LE(coordinator_.last_timeout(), absl::Seconds(100));
+  EXPECT_LE(coordinator_.last_timeout(), absl::Seconds(102));  // gRPC rounds up
 }
 
 TEST_F(CoordinatorClientTest, TheCoordinatorsSentenceComesThrough) {
