@@ -106,6 +106,15 @@ std::vector<AgentEvent> AgentClient::Take() {
   return events;
 }
 
+ProcessEnd AgentClient::AwaitEnd() {
+  int status = 0;
+  pid_t pid;
+  do {
+    pid = waitpid(pid_, &status, 0);
+  } while (pid < 0 && errno == EINTR);
+  return ProcessEnd::FromWaitStatus(status);
+}
+
 std::vector<AgentEvent> AgentClient::End(absl::Duration grace, bool* clean) {
   *clean = true;
   std::vector<AgentEvent> events;

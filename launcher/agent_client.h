@@ -47,6 +47,8 @@ class AgentClient {
   // The agent has closed its pipe: no event will come any more.
   bool gone() const { return gone_; }
   pid_t pid() const { return pid_; }
+  // How the agent itself ended. REQUIRES: gone(); once.
+  ProcessEnd AwaitEnd();
 
   // Has everything ended: SIGTERM, SIGKILL after `grace`, reaped. Then what the agent has not ended
   // itself is killed from here. Returns the events that came meanwhile. False in `*clean`:

@@ -8,19 +8,26 @@ namespace {
 
 const char* FormatName(DataFormat format) {
   switch (format) {
-    case DataFormat::kCsv: return "csv";
-    case DataFormat::kIdx: return "idx";
-    case DataFormat::kLibsvm: return "libsvm";
-    case DataFormat::kSynthetic: return "synthetic";
+    case DataFormat::kCsv:
+      return "csv";
+    case DataFormat::kIdx:
+      return "idx";
+    case DataFormat::kLibsvm:
+      return "libsvm";
+    case DataFormat::kSynthetic:
+      return "synthetic";
   }
   return "unknown";
 }
 
 const char* ActivationName(ActivationType activation) {
   switch (activation) {
-    case ActivationType::kRelu: return "relu";
-    case ActivationType::kTanh: return "tanh";
-    case ActivationType::kSigmoid: return "sigmoid";
+    case ActivationType::kRelu:
+      return "relu";
+    case ActivationType::kTanh:
+      return "tanh";
+    case ActivationType::kSigmoid:
+      return "sigmoid";
   }
   return "unknown";
 }

@@ -13,11 +13,12 @@ namespace weir {
 // What the topology says of the built-in worker's model and data, in the words of models/.
 ModelOptions ModelOptionsOf(const Topology& topology);
 
-// The topology's schedule with what only a worker knows filled in: a cosine without total_steps covers all `steps` of the run.
+// The topology's schedule with what only a worker knows filled in: a cosine without total_steps
+// covers all `steps` of the run.
 ScheduleSpec ScheduleOf(const Topology& topology, uint64_t steps);
 
-// True when the servers cannot know the learning rate of a step, since it depends on the number of steps: then the worker that
-// holds part 0 sends it along.
+// True when the servers cannot know the learning rate of a step, since it depends on the number of
+// steps: then the worker that holds part 0 sends it along.
 bool WorkerSetsLearningRate(const Topology& topology);
 
 }  // namespace weir

@@ -20,8 +20,7 @@ int64_t GradientShards(const Topology& topology) {
   return topology.train.gradient_shards.value_or(topology.workers.count);
 }
 
-double ExpectedAdmittedShare(ModeType mode, int64_t workers,
-                             std::optional<int64_t> max_staleness) {
+double ExpectedAdmittedShare(ModeType mode, int64_t workers, std::optional<int64_t> max_staleness) {
   if (mode != ModeType::kAsp || !max_staleness.has_value()) return 1;
   return std::min(1.0, (static_cast<double>(*max_staleness) + 1) / static_cast<double>(workers));
 }

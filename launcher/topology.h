@@ -138,8 +138,7 @@ int64_t GradientShards(const Topology& topology);
 // The share of slice pushes that is admitted at once when all workers commit in turn: about (s + 1)
 // / W where the staleness bound s counts versions (asp with a bound), 1 in every other mode. In (0,
 // 1]. REQUIRES: workers >= 1; max_staleness >= 0 if given.
-double ExpectedAdmittedShare(ModeType mode, int64_t workers,
-                             std::optional<int64_t> max_staleness);
+double ExpectedAdmittedShare(ModeType mode, int64_t workers, std::optional<int64_t> max_staleness);
 
 // What the operator may rely on about the bits of the trained weights: one sentence or two, for
 // `weir validate`.

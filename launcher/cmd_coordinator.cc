@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gflags/gflags.h>
+#include <glog/logging.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "launcher/coordinator_service.h"
+#include "launcher/flags.h"
+#include "launcher/job_model.h"
+#include "launcher/job_settings.h"
+#include "launcher/load_topology.h"
+#include "launcher/process_flags.h"
+#include "launcher/progress.h"
+#include "launcher/run_directory.h"
+#include "launcher/run_results.h"
+#include "launcher/verbs.h"
+#include "net/server_host.h"
+
+DEFINE_string(topology, "", "the job's topology file");
+DEFINE_int32(servers, 0, "how many servers to expect, instead of the topology's");
+DEFINE_int32(workers, 0, "how many workers to expect, instead of the topology's");
+
+namespace weir {
+namespace {
+
+constexpr absl::Duration kLookInterval = absl::Milliseconds(200);
+constexpr absl::Duration kLeaveLimit =
+    absl::Seconds(15);  // after a failure: a lease, and then some
+constexpr absl::Duration kInterruptedLimit =
+    absl::Milliseconds(1500);  // the agent's patience is 2 s
+
+// A job whose workers bring their own model needs no topology file.
+constexpr char kBareTopology[] = "version: 1\nname: job\nworkers:\n  program: [started by hand]\n";
+
+std::optional<Topology> TopologyOfProcess(std::vector<std::string> settings) {
+  if (FLAGS_servers > 0) settings.push_back(absl::StrCat("servers.count=", FLAGS_servers));
+  if (FLAGS_workers > 0) settings.push_back(absl::StrCat("workers.count=", FLAGS_workers));
+  if (!FLAGS_topology.empty()) return AcceptTopology(LoadTopology(FLAGS_topology, settings));
+  TopologySource source;
+  source.text = kBareTopology;
+  source.file = "the command line";
+  source.settings = std::move(settings);
+  return AcceptTopology(ParseTopology(source));
+}
+
+// Serves until the job is over; with --run_dir saves what came of it.
+class Coordinator {
+ public:
+  Coordinator(Membership::Options options, std::string run_dir)
+      : token_(options.job_token),
+        run_dir_(std::move(run_dir)),
+        began_(absl::Now()),
+        service_(std::move(options)) {}
+  ~Coordinator() {
+    if (host_ != nullptr) host_->Shutdown(absl::Seconds(1));
+  }
+
+  absl::Status Listen() {
+    ServerHost::Options options;
+    options.address = absl::StrCat(FLAGS_host, ":", FLAGS_port);
+    options.has_token = !token_.empty();
+    options.insecure = FLAGS_insecure;
+    options.services = {service_.service()};
+    absl::StatusOr<std::unique_ptr<ServerHost>> host = ServerHost::Start(options);
+    if (!host.ok()) return host.status();
+    host_ = *std::move(host);
+    host_->SetServing(true);
+    LOG(INFO) << "coordinator on " << host_->address();
+    SayReady(host_->address());
+    return absl::OkStatus();
+  }
+
+  // `signals` are blocked. Returns the exit code.
+  int Serve(const sigset_t& signals) {
+    for (;;) {
+      const timespec wait = absl::ToTimespec(kLookInterval);
+      const int signal = sigtimedwait(&signals, nullptr, &wait);
+      if (signal > 0) return Interrupted(signal);
+      const JobStatus job = service_.Status();
+      if (!job.failure.empty()) return Failed();
+      if (job.finished && !run_dir_.empty()) return Finished(job);
+      if (service_.AwaitEnd(absl::ZeroDuration())) return 0;
+    }
+  }
+
+ private:
+  int Interrupted(int signal) {
+    service_.Stop("the coordinator was told to end");
+    service_.AwaitEnd(kInterruptedLimit);
+    Conclude(RunSummary::Status::kInterrupted, {});
+    return run_dir_.empty() ? 0 : 128 + signal;
+  }
+
+  int Failed() {
+    LOG(ERROR) << "the job has failed: " << service_.Status().failure;
+    service_.AwaitEnd(kLeaveLimit);
+    RunSummary summary;
+    summary.failure = FailureOf(service_.Status());
+    Conclude(RunSummary::Status::kFailed, std::move(summary));
+    return 1;
+  }
+
+  int Finished(const JobStatus& job) {
+    RunSummary summary;
+    absl::Status saved = SaveWeights(job, token_, run_dir_, nullptr, &summary);
+    service_.Stop("every worker has left");
+    service_.AwaitEnd(kLeaveLimit);
+    if (!saved.ok()) {
+      LOG(ERROR) << "the weights could not be saved: " << saved.message();
+      summary.failure = RunFailure{"coordinator", "coordinator", 0, HostName()};
+      summary.failure->reason = std::string(saved.message());
+    }
+    Conclude(saved.ok() ? RunSummary::Status::kOk : RunSummary::Status::kFailed,
+             std::move(summary));
+    return saved.ok() ? 0 : 1;
+  }
+
+  // The member that the job's failure names.
+  static RunFailure FailureOf(const JobStatus& job) {
+    RunFailure failure{"coordinator", "coordinator", 0, HostName()};
+    failure.reason = job.failure;
+    for (const MemberStatus& member : job.members) {
+      if (member.state != MemberState::kLost) continue;
+      failure.name = ProcessName(member);
+      failure.role = member.role == MemberRole::kServer ? "ps" : "worker";
+      failure.rank = member.rank;
+      failure.host = member.host;
+      failure.process_id = member.process_id;
+      break;
+    }
+    return failure;
+  }
+
+  void Conclude(RunSummary::Status status, RunSummary summary) {
+    if (run_dir_.empty()) return;
+    summary.status = status;
+    summary.job = service_.Status();
+    summary.wall = absl::Now() - began_;
+    absl::Status written = WriteSummary(run_dir_, summary);
+    if (!written.ok()) LOG(ERROR) << written.message();
+    fputs(FinalTable(summary, run_dir_).c_str(), stdout);
+  }
+
+  const std::string token_, run_dir_;
+  const absl::Time began_;
+  CoordinatorService service_;
+  std::unique_ptr<ServerHost> host_;
+};
+
+int Coordinate(const std::string& program, Topology topology) {
+  if (WorkerSetsLearningRate(topology)) {  // the servers must know how many steps there are
+    absl::StatusOr<PreparedModel> prepared = PrepareModel(&topology);
+    if (!prepared.ok()) return ExitWith(program, prepared.status().message(), kExitBadTopology);
+  }
+  absl::StatusOr<std::string> token = TokenOfProcess();
+  if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
+  std::string run_dir;
+  if (!FLAGS_run_dir.empty()) {
+    absl::StatusOr<std::string> made = MakeRunDirectory(FLAGS_run_dir, topology.name, absl::Now());
+    if (!made.ok()) return ExitWith(program, made.status().message(), 1);
+    run_dir = *made;
+  }
+  Membership::Options options;
+  const std::string id = RandomBytes(options.job_id.size());
+  memcpy(options.job_id.data(), id.data(), id.size());
+  options.job_token = *token;
+  options.settings = JobSettingsOf(topology);
+  absl::Status settings = Membership::CheckSettings(options.settings);
+  if (!settings.ok()) return ExitWith(program, settings.message(), kExitBadTopology);
+
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
+  Coordinator coordinator(std::move(options), run_dir);
+  absl::Status listening = coordinator.Listen();
+  if (!listening.ok()) return ExitWith(program, listening.message(), 1);
+  return coordinator.Serve(signals);
+}
+
+}  // namespace
+
+int CmdCoordinator(const std::string& program, const std::vector<std::string>& words) {
+  FlagTable table;
+  table.usage = program + " --topology=FILE | --servers=N --workers=N  [flags]";
+  table.about =
+      "The process that knows who is in a job. Servers and workers, started on any machines with\n"
+      "--coordinator=HOST:PORT, join it. With --run_dir it saves the weights and a summary when "
+      "every worker has\n"
+      "left, stops the servers, and ends.";
+  table.flags = {"topology", "servers",    "workers",  "host",
+                 "port",     "token_file", "insecure", "run_dir"};
+  table.repeated = "set";
+  table.repeated_help = "set a key of the topology, as in --set consistency.mode=asp";
+  absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);
+  if (!line.ok()) return ExitWith(program, line.status().message(), kExitUsage);
+  if (line->help) {
+    fputs(HelpText(table).c_str(), stdout);
+    return 0;
+  }
+  if (FLAGS_topology.empty() && FLAGS_servers <= 0) {
+    return ExitWith(program, "--topology=FILE or --servers=N is missing", kExitUsage);
+  }
+  std::optional<Topology> topology = TopologyOfProcess(line->repeated);
+  if (!topology) return kExitBadTopology;
+  return Coordinate(program, *std::move(topology));
+}
+
+}  // namespace weir

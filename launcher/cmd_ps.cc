@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gflags/gflags.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include <utility>
+
+#include "launcher/flags.h"
+#include "launcher/process_flags.h"
+#include "launcher/server_process.h"
+#include "launcher/verbs.h"
+
+DEFINE_int32(shards, 0, "how many shards the plan gives it; the coordinator decides");
+DEFINE_string(advertise, "", "host:port that the workers are told; else where it listens");
+DEFINE_int32(job_threads, 0, "threads for the arithmetic of each shard; 0: the shard's own loop");
+
+namespace weir {
+namespace {
+
+int Serve(const std::string& program) {
+  absl::StatusOr<std::string> coordinator = CoordinatorOfProcess();
+  if (!coordinator.ok()) return ExitWith(program, coordinator.status().message(), kExitUsage);
+  absl::StatusOr<std::string> token = TokenOfProcess();
+  if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
+  ServerProcess::Options options;
+  options.coordinator = *coordinator;
+  options.job_token = *token;
+  if (FLAGS_rank >= 0) options.rank = static_cast<uint32_t>(FLAGS_rank);
+  options.host = FLAGS_host;
+  options.port = FLAGS_port;
+  options.advertise = FLAGS_advertise;
+  options.host_name = HostName();
+  options.insecure = FLAGS_insecure;
+  options.job_threads = FLAGS_job_threads;
+
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
+  ServerProcess server(std::move(options));
+  absl::Status status = server.Listen();
+  if (!status.ok()) return ExitWith(program, status.message(), 1);
+  SayReady(server.address());
+  status = server.Serve(signals);
+  if (status.ok()) return 0;
+  return ExitWith(program, status.message(), absl::IsUnavailable(status) ? kExitUnreachable : 1);
+}
+
+}  // namespace
+
+int CmdPs(const std::string& program, const std::vector<std::string>& words) {
+  FlagTable table;
+  table.usage = program + " --coordinator=HOST:PORT [flags]";
+  table.about =
+      "Holds a share of a job's weights, as one of its servers. Not yet: a server without a "
+      "coordinator.";
+  table.flags = {"coordinator", "rank",     "shards",     "host",       "port",
+                 "advertise",   "insecure", "token_file", "job_threads"};
+  absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);
+  if (!line.ok()) return ExitWith(program, line.status().message(), kExitUsage);
+  if (line->help) {
+    fputs(HelpText(table).c_str(), stdout);
+    return 0;
+  }
+  return Serve(program);
+}
+
+}  // namespace weir

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/job_settings.h"
+
+#include <utility>
+
+#include "launcher/job_model.h"
+#include "launcher/topology_print.h"
+#include "models/classifier.h"
+
+namespace weir {
+namespace {
+
+uint32_t WireMode(ModeType mode) { return mode == ModeType::kAsp ? 2 : 1; }
+
+}  // namespace
+
+absl::StatusOr<PreparedModel> PrepareModel(Topology* topology) {
+  PreparedModel prepared;
+  if (!topology->workers.program.empty()) return prepared;
+  Result<std::unique_ptr<Model>> model = MakeModel(ModelOptionsOf(*topology));
+  // The codes are named alike; what matters to the caller is the sentence.
+  if (!model.ok()) return absl::InvalidArgumentError(model.status().message());
+  prepared.model = std::move(model).value();
+  prepared.steps = static_cast<uint64_t>(topology->train.epochs) * prepared.model->StepsPerEpoch();
+  topology->train.schedule = ScheduleOf(*topology, prepared.steps);
+  return prepared;
+}
+
+JobSettings JobSettingsOf(const Topology& topology) {
+  JobSettings settings;
+  settings.name = topology.name;
+  settings.servers = static_cast<uint32_t>(topology.servers.count);
+  settings.shards = static_cast<uint32_t>(topology.servers.count * topology.servers.shards);
+  settings.workers = static_cast<uint32_t>(topology.workers.count);
+  settings.gradient_shards = static_cast<uint32_t>(GradientShards(topology));
+  settings.mode = WireMode(topology.consistency.mode);
+  settings.has_max_staleness = topology.consistency.max_staleness.has_value();
+  settings.max_staleness = static_cast<uint64_t>(topology.consistency.max_staleness.value_or(0));
+  settings.slice_bytes = static_cast<uint64_t>(topology.slice_bytes);
+  settings.seed = static_cast<uint64_t>(topology.train.seed);
+  settings.topology = ResolvedYaml(topology);
+  settings.init_path = topology.train.init;
+  return settings;
+}
+
+}  // namespace weir

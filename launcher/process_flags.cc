@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/process_flags.h"
+
+#include <gflags/gflags.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "launcher/run_directory.h"
+
+DEFINE_string(coordinator, "", "host:port of the coordinator");
+DEFINE_int32(rank, -1, "the place to take, from 0; -1: any free one");
+DEFINE_string(host, "127.0.0.1", "the address to listen on");
+DEFINE_int32(port, 0, "the port to listen on; 0: a free one");
+DEFINE_string(token_file, "", "a file with the job's token; else WEIR_TOKEN_FILE");
+DEFINE_string(run_dir, "", "the directory for logs and results");
+DEFINE_bool(insecure, false, "serve other hosts without a token");
+
+namespace weir {
+namespace {
+
+std::string Variable(const char* name) {
+  const char* value = getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> TokenOfProcess() {
+  const std::string path =
+      FLAGS_token_file.empty() ? Variable("WEIR_TOKEN_FILE") : FLAGS_token_file;
+  if (path.empty()) return std::string();
+  return ReadTokenFile(path);
+}
+
+absl::StatusOr<std::string> CoordinatorOfProcess() {
+  const std::string address =
+      FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
+  if (address.empty()) return absl::InvalidArgumentError("--coordinator=HOST:PORT is missing");
+  return address;
+}
+
+std::string HostName() {
+  char name[256] = "";
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+void SayReady(const std::string& line) {
+  int fd = -1;
+  if (!absl::SimpleAtoi(Variable("WEIR_READY_FD"), &fd) || fd < 3) return;
+  unsetenv("WEIR_READY_FD");
+  const std::string text = absl::StrCat(line, "\n");
+  if (write(fd, text.data(), text.size()) < 0) perror("WEIR_READY_FD");
+  close(fd);
+}
+
+int ExitWith(const std::string& program, absl::string_view message, int code) {
+  fprintf(stderr, "%s: %s\n", program.c_str(), std::string(message).c_str());
+  return code;
+}
+
+}  // namespace weir

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_LAUNCHER_PROCESS_FLAGS_H_
+#define WEIR_LAUNCHER_PROCESS_FLAGS_H_
+
+#include <gflags/gflags_declare.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+// The flags that more than one of the processes takes. Read by the mains (launcher/cmd_*.cc) alone.
+DECLARE_string(coordinator);
+DECLARE_int32(rank);
+DECLARE_string(host);
+DECLARE_int32(port);
+DECLARE_string(token_file);
+DECLARE_string(run_dir);
+DECLARE_bool(insecure);
+
+namespace weir {
+
+// The job's token: of --token_file, or of the file that WEIR_TOKEN_FILE names; "" when there is
+// neither.
+absl::StatusOr<std::string> TokenOfProcess();
+
+// --coordinator, or WEIR_COORDINATOR. INVALID_ARGUMENT: neither.
+absl::StatusOr<std::string> CoordinatorOfProcess();
+
+// This machine's name.
+std::string HostName();
+
+// Says `line` on the pipe that WEIR_READY_FD names, if whoever started this process gave it one,
+// and closes it.
+void SayReady(const std::string& line);
+
+// Prints "weir-ps: <message>" to stderr and returns `code`.
+int ExitWith(const std::string& program, absl::string_view message, int code);
+
+constexpr int kExitUsage = 2;
+constexpr int kExitBadTopology = 65;
+constexpr int kExitUnreachable = 69;
+constexpr int kExitTimedOut = 75;
+
+}  // namespace weir
+
+#endif  // WEIR_LAUNCHER_PROCESS_FLAGS_H_

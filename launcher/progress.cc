@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/progress.h"
+
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "launcher/member_checks.h"
+
+namespace weir {
+namespace {
+
+constexpr absl::Duration kStalled =
+    absl::Seconds(2);  // no step for this long: say whom it waits for
+
+// Of all pushes that were judged, how many were too old.
+double StaleShare(const PushCounts& pushes) {
+  const double judged = static_cast<double>(pushes.applied + pushes.stale);
+  return judged == 0 ? 0 : 100.0 * static_cast<double>(pushes.stale) / judged;
+}
+
+std::optional<double> MeanLoss(const JobStatus& job) {
+  int workers = 0;
+  for (const MemberStatus& member : job.members) {
+    for (const NamedValue& value : member.values) {
+      if (member.role == MemberRole::kWorker && value.name == kLossValue) ++workers;
+    }
+  }
+  if (workers == 0) return std::nullopt;
+  return SumOfValues(job, kLossValue) / workers;
+}
+
+// Whom the members say they wait for.
+std::string WaitsFor(const JobStatus& job) {
+  for (const MemberStatus& member : job.members) {
+    if (!member.waits_for.empty() && member.state == MemberState::kServing) {
+      return absl::StrCat(ProcessName(member), " waits for ", member.waits_for);
+    }
+  }
+  for (const MemberStatus& member : job.members) {
+    if (!member.waits_for.empty())
+      return absl::StrCat(ProcessName(member), " waits for ", member.waits_for);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string ProcessName(const MemberStatus& member) {
+  return absl::StrCat(member.role == MemberRole::kServer ? "ps-" : "worker-", member.rank);
+}
+
+std::string MissingMembers(const JobStatus& job) {
+  if (job.layout_ready) return "";
+  std::vector<std::string> missing;
+  for (const MemberStatus& member : job.members) {
+    if (member.state == MemberState::kExpected)
+      missing.push_back(absl::StrCat(ProcessName(member), " to join"));
+  }
+  if (missing.empty()) {
+    for (const MemberStatus& member : job.members) {
+      if (member.role == MemberRole::kServer && member.state != MemberState::kServing &&
+          !member.waits_for.empty()) {
+        missing.push_back(
+            absl::StrCat(ProcessName(member), " (which waits for ", member.waits_for, ")"));
+      }
+    }
+    if (missing.empty())
+      missing.push_back("a worker to declare the model and the servers to fill it");
+  }
+  return absl::StrCat("waits for ", ListMembers(missing));
+}
+
+std::string Progress::Line(const JobStatus& job, absl::Time now) {
+  const std::string missing = MissingMembers(job);
+  if (!missing.empty()) return missing;
+  const double examples = SumOfValues(job, kExamplesValue);
+  if (since_ == absl::InfinitePast()) {
+    since_ = now;
+    examples_ = examples;
+  } else if (now - since_ >= kWindow) {
+    rate_ = std::max(0.0, examples - examples_) / absl::ToDoubleSeconds(now - since_);
+    since_ = now;
+    examples_ = examples;
+  }
+  if (job.step != step_ || step_at_ == absl::InfinitePast()) {
+    step_ = job.step;
+    step_at_ = now;
+  }
+  std::string line =
+      absl::StrCat("step ", job.step, "/", job.steps == 0 ? "?" : absl::StrCat(job.steps));
+  if (const std::optional<double> loss = MeanLoss(job))
+    absl::StrAppendFormat(&line, "  loss %.4f", *loss);
+  absl::StrAppendFormat(&line, "  %.0f examples/s  stale %.1f%%", rate_,
+                        StaleShare(TotalPushes(job)));
+  const std::string waits = now - step_at_ >= kStalled ? WaitsFor(job) : "";
+  if (!waits.empty()) absl::StrAppend(&line, "  ", waits);
+  return line;
+}
+
+std::string FinalTable(const RunSummary& summary, const std::string& run_dir) {
+  const JobStatus& job = summary.job;
+  const PushCounts pushes = TotalPushes(job);
+  std::vector<std::pair<std::string, std::string>> rows;
+  rows.emplace_back("status", RunStatusName(summary.status));
+  rows.emplace_back("steps", absl::StrCat(job.step));
+  rows.emplace_back("wall time", absl::StrFormat("%.1f s", absl::ToDoubleSeconds(summary.wall)));
+  if (const std::optional<double> loss = MeanLoss(job))
+    rows.emplace_back("train loss", absl::StrFormat("%.4f", *loss));
+  if (const std::optional<double> accuracy = TestAccuracy(summary)) {
+    rows.emplace_back("test accuracy", absl::StrFormat("%.4f", *accuracy));
+  }
+  rows.emplace_back("pushes", absl::StrCat(pushes.applied, " applied, ", pushes.stale, " stale, ",
+                                           pushes.duplicate, " duplicate, ", pushes.invalid,
+                                           " invalid (slices)"));
+  if (summary.weights_sha256.has_value())
+    rows.emplace_back("weights sha256", *summary.weights_sha256);
+  rows.emplace_back("results", run_dir);
+  std::string table;
+  for (const auto& [name, value] : rows) absl::StrAppendFormat(&table, "  %-15s %s\n", name, value);
+  return table;
+}
+
+std::string FailureReport(const RunFailure& failure, const std::string& last_lines) {
+  std::string report = absl::StrCat("\nThe run failed: ", failure.name, " (role ", failure.role,
+                                    ", rank ", failure.rank, ", host ", failure.host);
+  if (failure.process_id != 0) absl::StrAppend(&report, ", process ", failure.process_id);
+  absl::StrAppend(&report, "): ", failure.reason, "\n");
+  if (!last_lines.empty()) {
+    absl::StrAppend(&report, "Last lines of its log:\n  ",
+                    absl::StrReplaceAll(last_lines, {{"\n", "\n  "}}), "\n");
+  }
+  if (!failure.log_path.empty()) absl::StrAppend(&report, "Its log: ", failure.log_path, "\n");
+  return report;
+}
+
+}  // namespace weir

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/server_process.h"
+
+#include <glog/logging.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/build_info.h"
+#include "launcher/coordinator_codec.h"
+#include "launcher/server_shards.h"
+#include "net/layout_proto.h"
+
+namespace weir {
+namespace {
+
+constexpr absl::Duration kCallLimit = absl::Seconds(5);
+constexpr absl::Duration kLayoutWait = absl::Seconds(1);
+constexpr absl::Duration kRetryInterval = absl::Milliseconds(200);
+constexpr absl::Duration kFillingInterval =
+    absl::Milliseconds(10);  // while the first weights are computed
+constexpr absl::Duration kHeartbeatInterval = absl::Milliseconds(500);
+constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+
+// Sleeps for `time` or until one of `signals`, which it returns; 0: none.
+int Sleep(const sigset_t& signals, absl::Duration time) {
+  const timespec wait = absl::ToTimespec(time);
+  return std::max(0, sigtimedwait(&signals, nullptr, &wait));
+}
+
+bool IsAnyAddress(const std::string& host) {
+  return host == "0.0.0.0" || host == "[::]" || host == "::";
+}
+
+}  // namespace
+
+ServerProcess::ServerProcess(Options options) : options_(std::move(options)) {}
+
+ServerProcess::~ServerProcess() {
+  if (server_ != nullptr) server_->Shutdown(kShutdownGrace);
+  for (auto& shard : shards_) shard->Stop();
+  server_.reset();
+  sessions_.reset();
+}
+
+absl::Status ServerProcess::Listen() {
+  const bool remote = !options_.coordinator.empty() && !IsLoopback(options_.coordinator);
+  if (remote && options_.advertise.empty() && IsLoopback(absl::StrCat(options_.host, ":0"))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the coordinator is at ", options_.coordinator, " and this server on ",
+                     options_.host, ", which no other host can reach: give --host or --advertise"));
+  }
+  sessions_ = std::make_unique<SessionHost>();
+  outlet_ = std::make_unique<HostOutlet>(sessions_.get());
+  ServerHost::Options host;
+  host.address = absl::StrCat(options_.host, ":", options_.port);
+  host.has_token = !options_.job_token.empty();
+  host.insecure = options_.insecure;
+  host.services = options_.services;
+  host.services.push_back(sessions_->service());
+  absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  const std::string& coordinator =
+      options_.coordinator.empty() ? server_->address() : options_.coordinator;
+  coordinator_ = std::make_unique<CoordinatorClient>(coordinator);
+  return absl::OkStatus();
+}
+
+std::string ServerProcess::AdvertisedAddress() const {
+  if (!options_.advertise.empty()) return options_.advertise;
+  return absl::StrCat(IsAnyAddress(options_.host) ? "" : options_.host, ":", server_->port());
+}
+
+// The coordinator may be started after this process.
+absl::Status ServerProcess::Join(const sigset_t& signals) {
+  v1::JoinRequest request;
+  request.mutable_job()->set_job_token(options_.job_token);
+  request.set_protocol_min(kProtocol);
+  request.set_protocol_max(kProtocol);
+  request.set_role(v1::MEMBER_ROLE_SERVER);
+  request.set_has_rank(options_.rank.has_value());
+  request.set_rank(options_.rank.value_or(0));
+  request.set_address(AdvertisedAddress());
+  request.set_host(options_.host_name);
+  request.set_process_id(static_cast<uint64_t>(getpid()));
+  request.set_build_id(BuildId());
+  const absl::Time end = absl::Now() + options_.join_limit;
+  absl::StatusOr<v1::JoinReply> reply;
+  for (;;) {
+    reply = coordinator_->Join(request, kCallLimit);
+    if (!absl::IsUnavailable(reply.status()) || absl::Now() > end) break;
+    if (Sleep(signals, kRetryInterval) > 0)
+      return absl::CancelledError("ended by a signal before it joined");
+  }
+  if (!reply.ok()) return reply.status();
+  joined_ = *std::move(reply);
+  LOG(INFO) << "server " << joined_.rank() << " of " << joined_.settings().servers() << " of job '"
+            << joined_.settings().name() << "', " << joined_.shards_size() << " shards, at "
+            << server_->address();
+  return absl::OkStatus();
+}
+
+absl::Status ServerProcess::MakeShards() {
+  absl::StatusOr<ShardOptions> options = ShardOptionsOf(FromProto(joined_.settings()));
+  if (!options.ok()) return options.status();
+  options->epoch = joined_.epoch();
+  options->job_token = options_.job_token;
+  if (joined_.job_id().size() != options->job_id.size())
+    return absl::InternalError("the coordinator's job id has not 16 bytes");
+  memcpy(options->job_id.data(), joined_.job_id().data(), options->job_id.size());
+  for (uint32_t shard : joined_.shards()) {
+    ShardServer::Options server;
+    server.shard = *options;
+    server.shard.shard = shard;
+    server.job_threads = options_.job_threads;
+    absl::StatusOr<std::unique_ptr<ShardServer>> made =
+        ShardServer::Create(std::move(server), outlet_.get());
+    if (!made.ok()) return made.status();
+    absl::Status started = (*made)->Start();
+    if (!started.ok()) return started;
+    shards_.push_back(*std::move(made));
+    sessions_->AddShard(shard, shards_.back().get());
+  }
+  return absl::OkStatus();
+}
+
+template <typename Request>
+Request ServerProcess::Named() const {
+  Request request;
+  request.mutable_job()->set_job_id(joined_.job_id());
+  request.mutable_job()->set_job_token(options_.job_token);
+  request.set_role(v1::MEMBER_ROLE_SERVER);
+  request.set_rank(joined_.rank());
+  request.set_incarnation(joined_.incarnation());
+  return request;
+}
+
+// Waits for the layout a little; OK also when there is none yet.
+absl::Status ServerProcess::AskForLayout() {
+  auto request = Named<v1::GetLayoutRequest>();
+  request.set_wait_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(kLayoutWait)));
+  absl::StatusOr<v1::GetLayoutReply> reply =
+      coordinator_->GetLayout(request, kLayoutWait + kCallLimit);
+  if (!reply.ok())
+    return absl::OkStatus();  // the heartbeat tells whether it is more than a wait that is over
+  absl::StatusOr<Layout> layout = LayoutFromProto(reply->layout());
+  if (!layout.ok()) return layout.status();
+  for (auto& shard : shards_) {
+    absl::Status status = shard->Install(*layout);
+    if (!status.ok()) return status;
+  }
+  installed_ = true;
+  return absl::OkStatus();
+}
+
+bool ServerProcess::Serving() {
+  return installed_ &&
+         std::all_of(shards_.begin(), shards_.end(), [](auto& shard) { return shard->serving(); });
+}
+
+v1::PushTotals ServerProcess::Totals() {
+  PushCounts counts;
+  for (auto& shard : shards_) {
+    const ShardTotals t = shard->totals();
+    counts.Add({t.applied, t.stale, t.duplicate, t.overloaded, t.moved, t.invalid, t.fenced});
+  }
+  return ToProto(counts);
+}
+
+uint64_t ServerProcess::Step() {
+  uint64_t step = ~uint64_t{0};
+  for (auto& shard : shards_) step = std::min(step, shard->status().step);
+  return shards_.empty() ? 0 : step;
+}
+
+absl::Status ServerProcess::Heartbeat(bool* stop) {
+  auto request = Named<v1::HeartbeatRequest>();
+  request.set_serving(Serving());
+  request.set_step(Step());
+  *request.mutable_pushes() = Totals();
+  for (auto& shard : shards_) {
+    if (request.waits_for().empty()) request.set_waits_for(shard->status().waits_for);
+  }
+  absl::StatusOr<v1::HeartbeatReply> reply = coordinator_->Heartbeat(request, kCallLimit);
+  if (!reply.ok()) return reply.status();
+  *stop = reply->stop();
+  if (*stop) LOG(INFO) << "told to stop: " << reply->reason();
+  return absl::OkStatus();
+}
+
+absl::Status ServerProcess::Leave() {
+  sessions_->CloseAll(absl::UnavailableError("the server is ending"));
+  auto request = Named<v1::LeaveRequest>();
+  request.set_step(Step());
+  *request.mutable_pushes() = Totals();
+  return coordinator_->Leave(request, kCallLimit);
+}
+
+absl::Status ServerProcess::Serve(const sigset_t& signals) {
+  absl::Status status = Join(signals);
+  if (!status.ok()) return status;
+  status = MakeShards();
+  absl::Time heard = absl::Now();
+  bool stop = false;
+  while (status.ok() && !stop) {
+    if (!installed_) status = AskForLayout();
+    const bool serving = Serving();
+    if (!status.ok()) break;
+    if (serving) server_->SetServing(true);
+    const absl::Status beat = Heartbeat(&stop);
+    if (beat.ok()) {
+      heard = absl::Now();
+    } else if (!absl::IsUnavailable(beat) && !absl::IsDeadlineExceeded(beat)) {
+      return beat;
+    } else if (absl::Now() - heard > absl::Milliseconds(joined_.lease_ms())) {
+      return absl::UnavailableError(absl::StrCat("the coordinator is gone: ", beat.message()));
+    }
+    sessions_->Tick(absl::Now());
+    if (stop) break;
+    const absl::Duration pause = !beat.ok()   ? kRetryInterval
+                                 : serving    ? kHeartbeatInterval
+                                 : installed_ ? kFillingInterval
+                                              : absl::ZeroDuration();
+    if (Sleep(signals, pause) > 0) break;
+  }
+  if (!status.ok()) {  // the job cannot go on without this server: say why
+    auto failed = Named<v1::HeartbeatRequest>();
+    failed.set_failure(std::string(status.message()));
+    coordinator_->Heartbeat(failed, kCallLimit).IgnoreError();
+    return status;
+  }
+  return Leave();
+}
+
+}  // namespace weir

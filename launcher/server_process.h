@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_LAUNCHER_SERVER_PROCESS_H_
+#define WEIR_LAUNCHER_SERVER_PROCESS_H_
+
+#include <signal.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "net/coordinator_client.h"
+#include "net/server_host.h"
+#include "net/session_host.h"
+#include "ps/host_outlet.h"
+#include "ps/shard_server.h"
+
+namespace weir {
+
+// What weir-ps does: hosts the shards that the coordinator gives it, from the moment it joins until
+// it is told to stop.
+//
+// One thread, the caller's, talks to the coordinator; sessions and shards have theirs. Nothing is
+// acknowledged after the lease is lost: the process ends.
+class ServerProcess {
+ public:
+  struct Options {
+    std::string coordinator;  // host:port; "": the one among `services`
+    std::string job_token;
+    std::optional<uint32_t> rank;
+    std::string host = "127.0.0.1";  // to listen on
+    int port = 0;
+    std::string advertise;  // host:port that the workers are told; "": where it listens, or what
+                            // the coordinator sees
+    std::string host_name;  // for people
+    bool insecure = false;
+    int job_threads = 0;                   // of each shard; 0: the shard's loop does the arithmetic
+    std::vector<grpc::Service*> services;  // to be served beside; borrowed
+    absl::Duration join_limit = absl::Minutes(1);
+  };
+
+  explicit ServerProcess(Options options);
+  ~ServerProcess();
+
+  // Listens. Statuses of ServerHost::Start; INVALID_ARGUMENT: it would tell remote workers an
+  // address of this machine only.
+  absl::Status Listen();
+  const std::string& address() const { return server_->address(); }
+
+  // Joins, serves, leaves; `signals` are blocked, and one of them ends it in order. OK: it has
+  // left. UNAVAILABLE: the coordinator was not reached, or is gone for a lease. FAILED_PRECONDITION
+  // and others: the coordinator's, or the topology's.
+  absl::Status Serve(const sigset_t& signals);
+
+ private:
+  std::string AdvertisedAddress() const;
+  absl::Status Join(const sigset_t& signals);
+  absl::Status MakeShards();
+  absl::Status AskForLayout();
+  absl::Status Heartbeat(bool* stop);
+  absl::Status Leave();
+  bool Serving();
+  v1::PushTotals Totals();
+  uint64_t Step();
+  template <typename Request>
+  Request Named() const;
+
+  const Options options_;
+  std::unique_ptr<CoordinatorClient> coordinator_;
+  v1::JoinReply joined_;
+  bool installed_ = false;
+  // Destroyed from the last to the first: the listener, the sessions, the shards that handle them.
+  std::unique_ptr<HostOutlet> outlet_;
+  std::vector<std::unique_ptr<ShardServer>> shards_;
+  std::unique_ptr<SessionHost> sessions_;
+  std::unique_ptr<ServerHost> server_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_LAUNCHER_SERVER_PROCESS_H_
