@@ -73,8 +73,8 @@ absl::Status FillRunDirectory(const Topology& topology, const RunPlace& place,
   return status;
 }
 
-int Supervise(const std::string& program, const Topology& topology, Model* model, RunPlace place,
-              const std::string& token) {
+int Supervise(const std::string& program, const Topology& topology, const PreparedModel& prepared,
+              RunPlace place, const std::string& token) {
   sigset_t set;
   sigemptyset(&set);
   for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
@@ -86,9 +86,10 @@ int Supervise(const std::string& program, const Topology& topology, Model* model
   options.job_token = token;
   options.agent_argv = {absl::StrCat(place.program_dir, "/weir"), "agent"};
   options.host = HostName();
+  options.steps = prepared.steps;
   options.start_timeout = absl::Seconds(FLAGS_start_timeout);
   options.finish = [&](const JobStatus& job, RunSummary* summary) {
-    return SaveWeights(job, token, place.run_dir, model, summary);
+    return SaveWeights(job, token, place.run_dir, prepared.model.get(), summary);
   };
   Console console(ConsoleOptions());
   console.Say(absl::StrCat("Run '", topology.name, "': ", topology.servers.count, " servers, ",
@@ -132,7 +133,7 @@ int Run(const std::string& program, Topology topology) {
   }
   absl::Status filled = FillRunDirectory(topology, place, token);
   if (!filled.ok()) return ExitWith(program, filled.message(), 1);
-  return Supervise(program, topology, prepared->model.get(), std::move(place), token);
+  return Supervise(program, topology, *prepared, std::move(place), token);
 }
 
 }  // namespace

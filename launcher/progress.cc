@@ -82,10 +82,12 @@ std::string Progress::Line(const JobStatus& job, absl::Time now) {
   if (since_ == absl::InfinitePast()) {
     since_ = now;
     examples_ = examples;
-  } else if (now - since_ >= kWindow) {
+  } else if (now - since_ >= kWindow || (rate_ == 0 && now > since_)) {
     rate_ = std::max(0.0, examples - examples_) / absl::ToDoubleSeconds(now - since_);
-    since_ = now;
-    examples_ = examples;
+    if (now - since_ >= kWindow) {
+      since_ = now;
+      examples_ = examples;
+    }
   }
   if (job.step != step_ || step_at_ == absl::InfinitePast()) {
     step_ = job.step;

@@ -195,6 +195,7 @@ void Supervisor::FetchStatus() {
   absl::StatusOr<JobStatus> status = FromProto(*reply);
   if (!status.ok()) return;
   job_ = *std::move(status);
+  if (job_.steps == 0) job_.steps = options_.steps;
   job_known_ = true;
   answered_ = absl::Now();
 }

@@ -42,6 +42,7 @@ class Supervisor {
     std::vector<std::string> agent_argv;
     std::string host;  // of this machine, for people
     absl::Duration start_timeout = absl::Minutes(1);
+    uint64_t steps = 0;  // planned, where no worker says it; 0: not known
     // Takes the weights from the servers; fills in the summary's weights_sha256.
     std::function<absl::Status(const JobStatus& job, RunSummary* summary)> finish;
   };

@@ -13,6 +13,8 @@
 namespace weir {
 namespace {
 
+constexpr absl::Duration kReportInterval = absl::Milliseconds(500);  // people watch, and wait for a stop
+
 constexpr size_t kMaxValues = 64;
 constexpr size_t kMaxValueNameBytes = 64;
 constexpr absl::Duration kLayoutWait = absl::Seconds(5);  // of one GetLayout
@@ -112,7 +114,7 @@ void Control::RunLease() {
   absl::Duration lease = options_.lease;
   absl::Time heard = absl::Now();
   bool reachable = true;
-  while (!Pause(lease / 3)) {
+  while (!Pause(std::min(lease / 3, kReportInterval))) {
     const absl::Time asked = absl::Now();
     const absl::StatusOr<v1::HeartbeatReply> reply =
         options_.client->Heartbeat(MakeHeartbeat(""), lease / 3);
