@@ -13,19 +13,23 @@ namespace weir {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 40;
-constexpr uint64_t kSliceGranule = 16;  // elements: slices start on 64-byte boundaries of their tensor
+constexpr uint64_t kSliceGranule =
+    16;  // elements: slices start on 64-byte boundaries of their tensor
 constexpr uint32_t kMaxShards = 65536;
 
 absl::Status ValidateName(const std::string& name, size_t position) {
-  if (name.empty()) return absl::InvalidArgumentError(absl::StrCat("tensor ", position + 1, " has no name"));
+  if (name.empty())
+    return absl::InvalidArgumentError(absl::StrCat("tensor ", position + 1, " has no name"));
   if (name.size() > kMaxNameBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("the name of tensor ", position + 1, " has ", name.size(),
-                                                   " bytes, more than ", kMaxNameBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the name of tensor ", position + 1, " has ",
+                                                   name.size(), " bytes, more than ",
+                                                   kMaxNameBytes));
   }
   for (const char c : name) {
     if (c <= ' ' || c > '~') {
-      return absl::InvalidArgumentError(absl::StrCat("the name of tensor ", position + 1,
-                                                     " holds a character that is not printable ASCII, or a space"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the name of tensor ", position + 1,
+                       " holds a character that is not printable ASCII, or a space"));
     }
   }
   return absl::OkStatus();
@@ -33,16 +37,19 @@ absl::Status ValidateName(const std::string& name, size_t position) {
 
 absl::Status ValidateShape(const TensorShape& tensor) {
   if (tensor.shape.size() > kMaxDimensions) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "' has ", tensor.shape.size(),
-                                                   " dimensions, more than ", kMaxDimensions));
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "' has ",
+                                                   tensor.shape.size(), " dimensions, more than ",
+                                                   kMaxDimensions));
   }
   for (const int64_t dimension : tensor.shape) {
     if (dimension <= 0) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "' has a dimension of ", dimension));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", tensor.name, "' has a dimension of ", dimension));
     }
   }
   if (tensor.count() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "' has more than 2^40 elements"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", tensor.name, "' has more than 2^40 elements"));
   }
   return absl::OkStatus();
 }
@@ -74,7 +81,8 @@ void Place(uint32_t shards, std::vector<SliceSpec>* slices) {
 
 absl::Status ValidateShardCount(uint32_t shards) {
   if (shards >= 1 && shards <= kMaxShards) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("a layout has 1 to ", kMaxShards, " shards, not ", shards));
+  return absl::InvalidArgumentError(
+      absl::StrCat("a layout has 1 to ", kMaxShards, " shards, not ", shards));
 }
 
 // Checks that the slices from `next` on cover tensor `id` and moves `next` behind them.
@@ -90,12 +98,14 @@ absl::Status ValidateCover(const Layout& layout, uint32_t id, uint32_t shards, s
     }
     const SliceSpec& slice = layout.slices[(*next)++];
     if (slice.count == 0 || slice.count > count - covered) {
-      return absl::InvalidArgumentError(absl::StrCat("the slice of tensor '", tensor.name, "' at element ", covered,
-                                                     " has ", slice.count, " elements of ", count - covered, " left"));
+      return absl::InvalidArgumentError(absl::StrCat("the slice of tensor '", tensor.name,
+                                                     "' at element ", covered, " has ", slice.count,
+                                                     " elements of ", count - covered, " left"));
     }
     if (slice.shard >= shards) {
-      return absl::InvalidArgumentError(absl::StrCat("the slice of tensor '", tensor.name, "' at element ", covered,
-                                                     " is on shard ", slice.shard, " of ", shards));
+      return absl::InvalidArgumentError(absl::StrCat("the slice of tensor '", tensor.name,
+                                                     "' at element ", covered, " is on shard ",
+                                                     slice.shard, " of ", shards));
     }
     covered += slice.count;
   }
@@ -116,26 +126,29 @@ int64_t TensorShape::count() const {
 absl::Status ValidateTensors(const std::vector<TensorShape>& tensors) {
   if (tensors.empty()) return absl::InvalidArgumentError("a model has at least one tensor");
   if (tensors.size() > kMaxTensors) {
-    return absl::InvalidArgumentError(absl::StrCat("a model of ", tensors.size(), " tensors, more than ", kMaxTensors));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a model of ", tensors.size(), " tensors, more than ", kMaxTensors));
   }
   absl::flat_hash_set<std::string> names;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (absl::Status status = ValidateName(tensors[i].name, i); !status.ok()) return status;
     if (absl::Status status = ValidateShape(tensors[i]); !status.ok()) return status;
     if (!names.insert(tensors[i].name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensors[i].name, "' is declared twice"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", tensors[i].name, "' is declared twice"));
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint64_t slice_bytes, uint32_t shards,
-                                  uint64_t epoch) {
+absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint64_t slice_bytes,
+                                  uint32_t shards, uint64_t epoch) {
   if (absl::Status status = ValidateTensors(tensors); !status.ok()) return status;
   if (absl::Status status = ValidateShardCount(shards); !status.ok()) return status;
   if (slice_bytes % sizeof(float) != 0 || slice_bytes < kSliceGranule * sizeof(float)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("slice_bytes is a multiple of 4 and at least ", kSliceGranule * sizeof(float), ", not ", slice_bytes));
+    return absl::InvalidArgumentError(absl::StrCat("slice_bytes is a multiple of 4 and at least ",
+                                                   kSliceGranule * sizeof(float), ", not ",
+                                                   slice_bytes));
   }
   Layout layout;
   layout.epoch = epoch;
@@ -144,11 +157,13 @@ absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint6
     const uint64_t count = static_cast<uint64_t>(tensors[i].count());
     const uint64_t length = SliceLength(count, slice_bytes / sizeof(float));
     if ((count + length - 1) / length > kMaxSlices - layout.slices.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("slices of ", slice_bytes, " bytes cut the model into more than ",
+      return absl::InvalidArgumentError(absl::StrCat("slices of ", slice_bytes,
+                                                     " bytes cut the model into more than ",
                                                      kMaxSlices, ": make slice_bytes larger"));
     }
     for (uint64_t offset = 0; offset < count; offset += length) {
-      layout.slices.push_back({static_cast<uint32_t>(i + 1), offset, std::min(length, count - offset), 0});
+      layout.slices.push_back(
+          {static_cast<uint32_t>(i + 1), offset, std::min(length, count - offset), 0});
     }
   }
   Place(shards, &layout.slices);
@@ -159,11 +174,12 @@ absl::Status ValidateLayout(const Layout& layout, uint32_t shards) {
   if (absl::Status status = ValidateTensors(layout.tensors); !status.ok()) return status;
   if (absl::Status status = ValidateShardCount(shards); !status.ok()) return status;
   if (layout.slices.size() > kMaxSlices) {
-    return absl::InvalidArgumentError(absl::StrCat("a layout of ", layout.slices.size(), " slices, more than ", kMaxSlices));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a layout of ", layout.slices.size(), " slices, more than ", kMaxSlices));
   }
   if (!layout.shard_addresses.empty() && layout.shard_addresses.size() != shards) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a layout of ", shards, " shards with ", layout.shard_addresses.size(), " addresses"));
+    return absl::InvalidArgumentError(absl::StrCat("a layout of ", shards, " shards with ",
+                                                   layout.shard_addresses.size(), " addresses"));
   }
   size_t next = 0;
   for (uint32_t id = 1; id <= layout.tensors.size(); ++id) {
@@ -171,7 +187,8 @@ absl::Status ValidateLayout(const Layout& layout, uint32_t shards) {
   }
   if (next != layout.slices.size()) {
     return absl::InvalidArgumentError(absl::StrCat("slice ", next + 1, " of the layout, of tensor ",
-                                                   layout.slices[next].tensor_id, ", is out of order or of no tensor"));
+                                                   layout.slices[next].tensor_id,
+                                                   ", is out of order or of no tensor"));
   }
   return absl::OkStatus();
 }

@@ -11,16 +11,17 @@
 
 namespace weir {
 
-// Asynchronous: every push is a version of its own, committed at once. With a bound, one whose base is more than
-// `max_staleness` versions behind is stale. Slices are counted each on its own, so a push must say ATOMICITY_SLICE. Holds
-// nothing.
+// Asynchronous: every push is a version of its own, committed at once. With a bound, one whose base
+// is more than `max_staleness` versions behind is stale. Slices are counted each on its own, so a
+// push must say ATOMICITY_SLICE. Holds nothing.
 class AspPolicy : public Policy {
  public:
   explicit AspPolicy(std::optional<uint64_t> max_staleness) : max_staleness_(max_staleness) {}
 
   Admission Admit(uint32_t slice, uint64_t version, const PushTerms& push) const override;
   FoldPlan Plan(uint32_t slice, const PushTerms& push) const override;
-  std::vector<PushTerms> Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan, Buffer sum) override;
+  std::vector<PushTerms> Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan,
+                              Buffer sum) override;
   std::string WaitsFor(uint32_t slice, uint64_t version) const override;
 
  private:

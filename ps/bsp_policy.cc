@@ -23,7 +23,8 @@ std::string HeldWithin(const PartTree& tree, PartBlock block) {
   for (const PartBlock& held : tree.held()) {
     const uint32_t first = std::max(held.first, block.first);
     const uint32_t end = std::min(held.first + held.parts, block.first + block.parts);
-    if (first < end && names.size() < kRangesNamed) names.push_back(RangeName({first, end - first}));
+    if (first < end && names.size() < kRangesNamed)
+      names.push_back(RangeName({first, end - first}));
   }
   return absl::StrJoin(names, ", ");
 }
@@ -35,36 +36,47 @@ Admission Invalid(uint64_t version, std::string reason) {
 }  // namespace
 
 BspPolicy::BspPolicy(uint32_t gradient_shards, size_t slices)
-    : gradient_shards_(gradient_shards), open_(slices, OpenStep(gradient_shards)), holders_(gradient_shards) {}
+    : gradient_shards_(gradient_shards),
+      open_(slices, OpenStep(gradient_shards)),
+      holders_(gradient_shards) {}
 
 Admission BspPolicy::Admit(uint32_t slice, uint64_t version, const PushTerms& push) const {
   if (!IsBlock(push.block, gradient_shards_)) {
-    return Invalid(version, absl::StrCat("first part ", push.block.first, " with ", push.block.parts,
-                                         " parts is not a block of the tree over ", gradient_shards_, " parts"));
+    return Invalid(
+        version,
+        absl::StrCat("first part ", push.block.first, " with ", push.block.parts,
+                     " parts is not a block of the tree over ", gradient_shards_, " parts"));
   }
   if (push.step > version) {
-    return Invalid(version, absl::StrCat("step ", push.step, " is ahead of the slice, which collects step ", version));
+    return Invalid(version, absl::StrCat("step ", push.step,
+                                         " is ahead of the slice, which collects step ", version));
   }
-  if (push.step < version) return {Admission::Kind::kDuplicate, Outcome::kApplied, push.step + 1, ""};
+  if (push.step < version)
+    return {Admission::Kind::kDuplicate, Outcome::kApplied, push.step + 1, ""};
   return AdmitOpen(open_[slice], version, push);
 }
 
-Admission BspPolicy::AdmitOpen(const OpenStep& open, uint64_t version, const PushTerms& push) const {
+Admission BspPolicy::AdmitOpen(const OpenStep& open, uint64_t version,
+                               const PushTerms& push) const {
   for (const PushTerms& held : open.pushes) {
     if (held.id == push.id) return {Admission::Kind::kAttach, Outcome::kPending, version, ""};
   }
   const PartTree::Verdict verdict = open.tree.Look(push.block);
   if (verdict == PartTree::Verdict::kHeld) {
     return {Admission::Kind::kDuplicate, Outcome::kPending, version,
-            absl::StrCat("step ", version, " holds ", RangeName(push.block), " already, from another push")};
+            absl::StrCat("step ", version, " holds ", RangeName(push.block),
+                         " already, from another push")};
   }
   if (verdict == PartTree::Verdict::kPartly) {
-    return Invalid(version, absl::StrCat("step ", version, " holds ", HeldWithin(open.tree, push.block), " of ",
-                                         RangeName(push.block), " already: push the others on their own"));
+    return Invalid(
+        version,
+        absl::StrCat("step ", version, " holds ", HeldWithin(open.tree, push.block), " of ",
+                     RangeName(push.block), " already: push the others on their own"));
   }
   if (push.base_version != push.step) {
     return {Admission::Kind::kStale, Outcome::kUnspecified, version,
-            absl::StrCat("step ", push.step, " reads version ", push.step, ", not ", push.base_version)};
+            absl::StrCat("step ", push.step, " reads version ", push.step, ", not ",
+                         push.base_version)};
   }
   return {};
 }
@@ -88,7 +100,8 @@ FoldPlan BspPolicy::Plan(uint32_t slice, const PushTerms& push) const {
   return plan;
 }
 
-std::vector<PushTerms> BspPolicy::Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan, Buffer sum) {
+std::vector<PushTerms> BspPolicy::Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan,
+                                       Buffer sum) {
   OpenStep& open = open_[slice];
   for (uint32_t part = push.block.first; part < push.block.first + push.block.parts; ++part) {
     holders_[part] = {true, push.id.worker};
@@ -128,8 +141,9 @@ std::string BspPolicy::WaitsFor(uint32_t slice, uint64_t version) const {
         ++end;
       }
       names.push_back(absl::StrCat(RangeName({first, end - first}),
-                                   holder.known ? absl::StrCat(" (last held by worker ", holder.worker, ")")
-                                                : std::string(" (never seen)")));
+                                   holder.known
+                                       ? absl::StrCat(" (last held by worker ", holder.worker, ")")
+                                       : std::string(" (never seen)")));
       first = end;
       if (names.size() == kRangesNamed) break;
     }

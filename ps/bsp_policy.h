@@ -11,11 +11,13 @@
 
 namespace weir {
 
-// Synchronous: version v of a slice becomes v + 1 when every part of step v is in, summed in the fixed tree over G parts.
+// Synchronous: version v of a slice becomes v + 1 when every part of step v is in, summed in the
+// fixed tree over G parts.
 //
-// A part counts once, whoever sends it: one that is held or committed is a duplicate. A push holds one block of the tree; its
-// payload is folded with the sums next to it as soon as these are there, so at most one sum a block is kept, and the same bits
-// come out whatever the order. Memory: the sums of the open step, at most one a part, and one record a push held.
+// A part counts once, whoever sends it: one that is held or committed is a duplicate. A push holds
+// one block of the tree; its payload is folded with the sums next to it as soon as these are there,
+// so at most one sum a block is kept, and the same bits come out whatever the order. Memory: the
+// sums of the open step, at most one a part, and one record a push held.
 class BspPolicy : public Policy {
  public:
   // REQUIRES: 1 <= gradient_shards <= kMaxParts.
@@ -23,7 +25,8 @@ class BspPolicy : public Policy {
 
   Admission Admit(uint32_t slice, uint64_t version, const PushTerms& push) const override;
   FoldPlan Plan(uint32_t slice, const PushTerms& push) const override;
-  std::vector<PushTerms> Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan, Buffer sum) override;
+  std::vector<PushTerms> Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan,
+                              Buffer sum) override;
   // "step 7 waits for parts 2 to 3 (last held by worker 1), part 5 (never seen)".
   std::string WaitsFor(uint32_t slice, uint64_t version) const override;
 
@@ -32,8 +35,9 @@ class BspPolicy : public Policy {
   struct OpenStep {
     explicit OpenStep(uint32_t parts) : tree(parts) {}
     PartTree tree;
-    std::map<uint32_t, Buffer> sums;  // by first part of a held block; none: no example in it has a gradient
-    std::vector<PushTerms> pushes;    // held, in the order taken
+    std::map<uint32_t, Buffer>
+        sums;  // by first part of a held block; none: no example in it has a gradient
+    std::vector<PushTerms> pushes;  // held, in the order taken
     uint64_t examples = 0;
     double learning_rate = 0;  // from the push that holds part 0
   };
@@ -47,7 +51,7 @@ class BspPolicy : public Policy {
   Admission AdmitOpen(const OpenStep& open, uint64_t version, const PushTerms& push) const;
 
   const uint32_t gradient_shards_;
-  std::vector<OpenStep> open_;  // by slice
+  std::vector<OpenStep> open_;   // by slice
   std::vector<Holder> holders_;  // by part
 };
 

@@ -13,13 +13,14 @@ namespace {
 // Partial sums on their way to the optimizer stay in the nearest cache.
 constexpr size_t kTileElements = 4096;
 
-// Reads a payload as floats from its start to its end without copying it: each run lies in one chunk, but for an element that
-// two chunks share, which is a run of its own, put together.
+// Reads a payload as floats from its start to its end without copying it: each run lies in one
+// chunk, but for an element that two chunks share, which is a run of its own, put together.
 class FloatRuns {
  public:
   explicit FloatRuns(const Payload& payload) : payload_(payload) {}
 
-  // The next run: at most `longest` elements, at any byte alignment, valid until the next call. REQUIRES: bytes are left.
+  // The next run: at most `longest` elements, at any byte alignment, valid until the next call.
+  // REQUIRES: bytes are left.
   const char* Next(size_t longest, size_t* elements) {
     const Payload::Chunk* chunk = &payload_.chunks()[chunk_];
     if (at_ == chunk->size) {
@@ -100,7 +101,8 @@ ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t 
 }
 
 // Folds and applies the elements [at, at + count), whose gradient is `x`. `tile` holds as many.
-void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* tile, FoldFlags* flags) {
+void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* tile,
+             FoldFlags* flags) {
   float* out = job.apply ? tile : job.sum_out.floats() + at;
   for (const Addend& addend : job.addends) {
     const void* held = addend.sum.floats() + at;
@@ -144,7 +146,8 @@ const char* JobFaultSentence(JobFault fault) {
     case JobFault::kNonFiniteGradient:
       return "non-finite: the gradient holds NaN or infinity";
     case JobFault::kSumOverflow:
-      return "non-finite: the gradient is finite, but its sum with the other parts of the step is not";
+      return "non-finite: the gradient is finite, but its sum with the other parts of the step is "
+             "not";
     case JobFault::kNonFiniteResult:
       return "non-finite: the update would make weights or optimizer state NaN or infinity";
   }

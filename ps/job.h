@@ -16,17 +16,18 @@
 
 namespace weir {
 
-// The arithmetic of a shard, as values: a shard decides, a job computes. Whoever runs a shard calls RunJob for each Job it hands
-// out, wherever and in whatever order it likes, and hands the result back as the event OnJobDone. Jobs read only immutable
-// memory (received payloads, committed weights, sums of held parts) and write only buffers of their own, so a result may be
-// dropped at any time and nothing has happened. At most one job a slice is out at a time.
+// The arithmetic of a shard, as values: a shard decides, a job computes. Whoever runs a shard calls
+// RunJob for each Job it hands out, wherever and in whatever order it likes, and hands the result
+// back as the event OnJobDone. Jobs read only immutable memory (received payloads, committed
+// weights, sums of held parts) and write only buffers of their own, so a result may be dropped at
+// any time and nothing has happened. At most one job a slice is out at a time.
 
 // Fills the weights of a slice for step 0, and its optimizer state with zeros.
 struct InitJob {
   std::shared_ptr<const TensorShape> tensor;
   uint64_t seed = 0;    // of the job
   uint64_t offset = 0;  // of the slice, elements
-  Payload source;       // the slice's first weights, little-endian f32; empty: the tensor's initializer
+  Payload source;  // the slice's first weights, little-endian f32; empty: the tensor's initializer
   Buffer weights_out;
   std::array<Buffer, 2> state_out;  // those that the optimizer uses are set
 };
@@ -37,10 +38,12 @@ struct Addend {
   bool is_left = true;  // it is the left operand, what was summed so far the right one
 };
 
-// Folds a gradient into the sums of held parts and, when that makes the update complete, applies it.
+// Folds a gradient into the sums of held parts and, when that makes the update complete, applies
+// it.
 //
-//   x = gradient, or `start` when the gradient is empty;   x = addends[i] + x, or x + addends[i], in order;
-//   apply: weights_out, state_out = optimizer(weights, state, x * scale);   else: sum_out = x
+//   x = gradient, or `start` when the gradient is empty;   x = addends[i] + x, or x + addends[i],
+//   in order; apply: weights_out, state_out = optimizer(weights, state, x * scale);   else: sum_out
+//   = x
 struct FoldJob {
   Payload gradient;             // as received, chunks may cut through floats
   Buffer start;                 // set when, and only when, the gradient is empty
@@ -78,8 +81,9 @@ struct JobResult {
   JobFault fault = JobFault::kNone;
 };
 
-// Runs `job`: fills its output buffers and says what it saw. Pure but for the outputs; thread-safe; allocates nothing
-// payload-sized. The shard keeps references to the outputs, so only the result travels back.
+// Runs `job`: fills its output buffers and says what it saw. Pure but for the outputs; thread-safe;
+// allocates nothing payload-sized. The shard keeps references to the outputs, so only the result
+// travels back.
 JobResult RunJob(const Job& job);
 
 }  // namespace weir

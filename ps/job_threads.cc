@@ -12,7 +12,8 @@ namespace weir {
 JobThreads::JobThreads(const std::string& name, int threads, Done done) : done_(std::move(done)) {
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Run(); });
-    pthread_setname_np(threads_.back().native_handle(), absl::StrCat(name, "-j", i).substr(0, 15).c_str());
+    pthread_setname_np(threads_.back().native_handle(),
+                       absl::StrCat(name, "-j", i).substr(0, 15).c_str());
   }
 }
 
@@ -35,7 +36,9 @@ void JobThreads::Run() {
     Job job;
     {
       absl::MutexLock lock(&mu_);
-      const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); };
+      const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stopping_ || !queue_.empty();
+      };
       mu_.Await(absl::Condition(&due));
       if (stopping_) return;
       job = std::move(queue_.front());

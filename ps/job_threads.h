@@ -15,14 +15,14 @@
 
 namespace weir {
 
-// Threads that run a shard's jobs, first come first served, and say when each is done. The queue is bounded by the shard, which
-// has at most one job a slice out. Self-synchronised.
+// Threads that run a shard's jobs, first come first served, and say when each is done. The queue is
+// bounded by the shard, which has at most one job a slice out. Self-synchronised.
 class JobThreads {
  public:
   using Done = std::function<void(uint64_t job, const JobResult& result)>;
 
-  // `done` is called on the threads, under no lock, after the job has let go of its inputs. The threads are called NAME-j0 and
-  // so on. REQUIRES: threads >= 1.
+  // `done` is called on the threads, under no lock, after the job has let go of its inputs. The
+  // threads are called NAME-j0 and so on. REQUIRES: threads >= 1.
   JobThreads(const std::string& name, int threads, Done done);
   // Waits for the jobs that run; drops those that wait, without a word.
   ~JobThreads();

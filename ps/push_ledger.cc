@@ -27,7 +27,9 @@ PushLedger::Standing PushLedger::Enter(uint64_t worker, uint64_t incarnation) {
   return Standing::kCurrent;
 }
 
-bool PushLedger::IsFenced(uint64_t worker, uint64_t incarnation) const { return incarnation < newest(worker); }
+bool PushLedger::IsFenced(uint64_t worker, uint64_t incarnation) const {
+  return incarnation < newest(worker);
+}
 
 uint64_t PushLedger::newest(uint64_t worker) const {
   const Worker* known = Find(worker);

@@ -22,7 +22,8 @@ struct PushId {
     return a.worker == b.worker && a.incarnation == b.incarnation && a.sequence == b.sequence;
   }
   friend bool operator<(const PushId& a, const PushId& b) {
-    return std::tie(a.worker, a.incarnation, a.sequence) < std::tie(b.worker, b.incarnation, b.sequence);
+    return std::tie(a.worker, a.incarnation, a.sequence) <
+           std::tie(b.worker, b.incarnation, b.sequence);
   }
 };
 
@@ -33,12 +34,14 @@ struct PushOutcome {
   std::string reason;    // invalid: why
 };
 
-// Remembers how recent pushes ended, so that a push sent again gets its first answer and changes nothing; and which
-// incarnation of each worker is the newest, so that an older one never changes anything again.
+// Remembers how recent pushes ended, so that a push sent again gets its first answer and changes
+// nothing; and which incarnation of each worker is the newest, so that an older one never changes
+// anything again.
 //
-// Holds, per worker, the newest incarnation seen, the outcomes per (sequence, slice) that it has not yet confirmed, and its
-// last final sequence and batch, which outlive the incarnation. A worker confirms by naming the lowest sequence it still waits
-// for. Bounded: `max_workers` workers, `max_unconfirmed` outcomes each.
+// Holds, per worker, the newest incarnation seen, the outcomes per (sequence, slice) that it has
+// not yet confirmed, and its last final sequence and batch, which outlive the incarnation. A worker
+// confirms by naming the lowest sequence it still waits for. Bounded: `max_workers` workers,
+// `max_unconfirmed` outcomes each.
 //
 // Deterministic; no threads, no clock. Part of the shard's state.
 class PushLedger {
@@ -62,18 +65,22 @@ class PushLedger {
   enum class Verdict {
     kNew,
     kDuplicate,  // `*outcome` is its first answer
-    kFenced,     // a newer incarnation has entered, or this sequence was confirmed: the sender is not who it thinks it is
-    kFull,       // it is new, and max_unconfirmed outcomes are held: the worker must confirm some first
+    kFenced,  // a newer incarnation has entered, or this sequence was confirmed: the sender is not
+              // who it thinks it is
+    kFull,  // it is new, and max_unconfirmed outcomes are held: the worker must confirm some first
   };
   Verdict Look(const PushId& id, uint32_t slice, PushOutcome* outcome) const;
 
-  // Records how a push ended. Ignored for a fenced incarnation, and for a sequence confirmed meanwhile: nobody will ask.
+  // Records how a push ended. Ignored for a fenced incarnation, and for a sequence confirmed
+  // meanwhile: nobody will ask.
   void Record(const PushId& id, uint32_t slice, uint64_t batch, PushOutcome outcome);
 
-  // Forgets the outcomes of (worker, incarnation) below `lowest_pending`. The floor never falls; ignored when fenced.
+  // Forgets the outcomes of (worker, incarnation) below `lowest_pending`. The floor never falls;
+  // ignored when fenced.
   void Confirm(uint64_t worker, uint64_t incarnation, uint64_t lowest_pending);
 
-  // The greatest sequence of the newest incarnation that has any final outcome, and its batch; {0, 0}: none.
+  // The greatest sequence of the newest incarnation that has any final outcome, and its batch; {0,
+  // 0}: none.
   struct Last {
     uint64_t sequence = 0;
     uint64_t batch = 0;

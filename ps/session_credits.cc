@@ -10,25 +10,30 @@ namespace weir {
 absl::Status SessionCredits::Begin(uint64_t request_id) {
   if (request_id == 0) return absl::InvalidArgumentError("a request has the request_id 0");
   if (requests_.size() >= limits_.max_requests) {
-    return absl::ResourceExhaustedError(absl::StrCat("more than max_requests = ", limits_.max_requests, " requests in flight"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("more than max_requests = ", limits_.max_requests, " requests in flight"));
   }
   if (unsent_.size() >= 2 * limits_.max_requests) {
-    return absl::ResourceExhaustedError(absl::StrCat(unsent_.size(), " answers wait to be read and more are asked for"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(unsent_.size(), " answers wait to be read and more are asked for"));
   }
   if (!requests_.emplace(request_id, Request()).second) {
-    return absl::InvalidArgumentError(absl::StrCat("request_id ", request_id, " is in flight already"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("request_id ", request_id, " is in flight already"));
   }
   return absl::OkStatus();
 }
 
 absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_t replies) {
   if (bytes > limits_.max_reply_bytes || asked_ > limits_.max_reply_bytes - bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("request ", request_id, " asks for ", bytes, " bytes beside ", asked_,
-                                                     " in flight, more than max_reply_bytes = ", limits_.max_reply_bytes));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("request ", request_id, " asks for ", bytes, " bytes beside ", asked_,
+                     " in flight, more than max_reply_bytes = ", limits_.max_reply_bytes));
   }
   if (unsent_bytes_ > 2 * limits_.max_reply_bytes - asked_ - bytes) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(unsent_bytes_, " bytes of answers wait to be read and request ", request_id, " asks for ", bytes, " more"));
+        absl::StrCat(unsent_bytes_, " bytes of answers wait to be read and request ", request_id,
+                     " asks for ", bytes, " more"));
   }
   asked_ += bytes;
   requests_[request_id] = {bytes, replies};
@@ -37,8 +42,9 @@ absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_
 
 absl::Status SessionCredits::Receive(uint64_t bytes) {
   if (bytes > limits_.max_push_bytes || push_bytes() > limits_.max_push_bytes - bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("a push of ", bytes, " bytes beside ", push_bytes(),
-                                                     " not yet released, more than max_push_bytes = ", limits_.max_push_bytes));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a push of ", bytes, " bytes beside ", push_bytes(),
+                     " not yet released, more than max_push_bytes = ", limits_.max_push_bytes));
   }
   received_ += bytes;
   return absl::OkStatus();
@@ -81,7 +87,8 @@ uint64_t SessionCredits::TellReleased() {
 
 bool SessionCredits::WantsCredit(uint64_t largest_push) const {
   if (told_ == released_) return false;
-  const uint64_t spare = std::max(limits_.max_push_bytes / 2, std::min(largest_push, limits_.max_push_bytes));
+  const uint64_t spare =
+      std::max(limits_.max_push_bytes / 2, std::min(largest_push, limits_.max_push_bytes));
   return received_ - told_ > limits_.max_push_bytes - spare;
 }
 

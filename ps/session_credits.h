@@ -19,17 +19,19 @@ struct CreditLimits {
 
 // What one session has in flight, and whether that is within its credit.
 //
-// Three separate bounds: requests, pushed payload, payload asked for. A request is in flight until its last answer is queued; the
-// client cannot have fewer in flight than that, so a client that counts is never closed. Answers queued and not yet taken by
-// the transport are bounded too, with as much again, since the client may have read an answer before we are told that it was
-// taken. RESOURCE_EXHAUSTED, a sentence: the frame is beyond a credit, and the session must be closed.
+// Three separate bounds: requests, pushed payload, payload asked for. A request is in flight until
+// its last answer is queued; the client cannot have fewer in flight than that, so a client that
+// counts is never closed. Answers queued and not yet taken by the transport are bounded too, with
+// as much again, since the client may have read an answer before we are told that it was taken.
+// RESOURCE_EXHAUSTED, a sentence: the frame is beyond a credit, and the session must be closed.
 //
 // Deterministic; no threads. Memory: one entry a request in flight and one an answer not taken.
 class SessionCredits {
  public:
   explicit SessionCredits(const CreditLimits& limits) : limits_(limits) {}
 
-  // A request has arrived. INVALID_ARGUMENT: its id is 0, or that of a request in flight; the session must be closed.
+  // A request has arrived. INVALID_ARGUMENT: its id is 0, or that of a request in flight; the
+  // session must be closed.
   absl::Status Begin(uint64_t request_id);
   // It asks for `bytes` of payload, in `replies` answers. REQUIRES: it is in flight.
   absl::Status AskFor(uint64_t request_id, uint64_t bytes, uint32_t replies);
@@ -39,8 +41,8 @@ class SessionCredits {
   void Release(uint64_t bytes) { released_ += bytes; }
 
   bool InFlight(uint64_t request_id) const { return requests_.contains(request_id); }
-  // One answer is queued, which settles `bytes` of what was asked for. Returns how many are still to come; with 0 the request
-  // is no longer in flight. REQUIRES: it is in flight.
+  // One answer is queued, which settles `bytes` of what was asked for. Returns how many are still
+  // to come; with 0 the request is no longer in flight. REQUIRES: it is in flight.
   uint32_t Answer(uint64_t request_id, uint64_t bytes);
   // The request is ended by this answer, whatever was still to come. REQUIRES: it is in flight.
   void End(uint64_t request_id);
@@ -52,8 +54,8 @@ class SessionCredits {
 
   // The running total for the next frame, which counts as told.
   uint64_t TellReleased();
-  // Whether a bare credit frame is due: there is something to tell, and by what it was told so far the client may be about to
-  // run out; `largest_push` is the most that one frame of it can hold.
+  // Whether a bare credit frame is due: there is something to tell, and by what it was told so far
+  // the client may be about to run out; `largest_push` is the most that one frame of it can hold.
   bool WantsCredit(uint64_t largest_push) const;
 
   uint64_t requests() const { return requests_.size(); }

@@ -8,7 +8,9 @@
 namespace weir {
 namespace {
 
-absl::string_view AsText(const JobId& id) { return {reinterpret_cast<const char*>(id.data()), id.size()}; }
+absl::string_view AsText(const JobId& id) {
+  return {reinterpret_cast<const char*>(id.data()), id.size()};
+}
 
 // In a time that depends on the length of `given` only.
 bool SameSecret(const std::string& expected, const std::string& given) {
@@ -24,27 +26,30 @@ bool SameSecret(const std::string& expected, const std::string& given) {
 
 absl::Status CheckHello(const HelloRules& rules, const HelloFrame& hello) {
   if (hello.protocol_min > kProtocol || hello.protocol_max < kProtocol) {
-    return absl::UnimplementedError(absl::StrCat("this shard speaks protocol ", kProtocol, ", the client ", hello.protocol_min,
-                                                 " to ", hello.protocol_max));
+    return absl::UnimplementedError(absl::StrCat("this shard speaks protocol ", kProtocol,
+                                                 ", the client ", hello.protocol_min, " to ",
+                                                 hello.protocol_max));
   }
   if (hello.job_id != AsText(rules.job_id)) {
-    return absl::FailedPreconditionError(absl::StrCat("this shard is of job ", absl::BytesToHexString(AsText(rules.job_id)),
-                                                      ", the client of job '",
-                                                      absl::BytesToHexString(hello.job_id.substr(0, 16)), "'"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this shard is of job ", absl::BytesToHexString(AsText(rules.job_id)),
+        ", the client of job '", absl::BytesToHexString(hello.job_id.substr(0, 16)), "'"));
   }
   if (!SameSecret(rules.job_token, hello.job_token)) {
     return absl::UnauthenticatedError(
-        rules.job_token.empty()    ? "the client brings a job token, this shard's job has none"
+        rules.job_token.empty()   ? "the client brings a job token, this shard's job has none"
         : hello.job_token.empty() ? "this shard asks for the job's token, the client brings none"
                                   : "the client's job token is not the one of this shard's job");
   }
   if (hello.shard != rules.shard) {
-    return absl::FailedPreconditionError(absl::StrCat("this is shard ", rules.shard, ", the client wants shard ", hello.shard));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this is shard ", rules.shard, ", the client wants shard ", hello.shard));
   }
   if (hello.role != SessionRole::kWorker && hello.role != SessionRole::kReader) {
-    return absl::UnimplementedError(absl::StrCat("this shard serves roles ", static_cast<int>(SessionRole::kWorker),
-                                                 " (worker) and ", static_cast<int>(SessionRole::kReader),
-                                                 " (reader), the client says role ", static_cast<int>(hello.role)));
+    return absl::UnimplementedError(
+        absl::StrCat("this shard serves roles ", static_cast<int>(SessionRole::kWorker),
+                     " (worker) and ", static_cast<int>(SessionRole::kReader),
+                     " (reader), the client says role ", static_cast<int>(hello.role)));
   }
   return absl::OkStatus();
 }
@@ -54,7 +59,8 @@ absl::Status SessionTable::Open(uint64_t id, absl::Time now) {
   const auto it = sessions_.try_emplace(id, id, now, options_.credits).first;
   if (full) {
     MarkClosing(&it->second);
-    return absl::ResourceExhaustedError(absl::StrCat("this shard has ", options_.max_sessions, " sessions, its limit"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("this shard has ", options_.max_sessions, " sessions, its limit"));
   }
   Arm(&it->second, Deadline(it->second));
   return absl::OkStatus();
@@ -72,7 +78,8 @@ void SessionTable::Erase(uint64_t id) {
   sessions_.erase(id);
 }
 
-absl::StatusOr<std::optional<uint64_t>> SessionTable::Enter(Session* session, const HelloFrame& hello) {
+absl::StatusOr<std::optional<uint64_t>> SessionTable::Enter(Session* session,
+                                                            const HelloFrame& hello) {
   session->role = hello.role;
   session->worker = hello.worker_id;
   session->incarnation = hello.incarnation;
@@ -84,9 +91,10 @@ absl::StatusOr<std::optional<uint64_t>> SessionTable::Enter(Session* session, co
     if (!is_free) {
       const uint64_t newest = sessions_.at(place->second).nonce;
       if (newest > session->nonce) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "worker ", session->worker, " incarnation ", session->incarnation, " lane ", session->lane,
-            " has a newer session here, with nonce ", newest, "; this one has ", session->nonce));
+        return absl::FailedPreconditionError(
+            absl::StrCat("worker ", session->worker, " incarnation ", session->incarnation,
+                         " lane ", session->lane, " has a newer session here, with nonce ", newest,
+                         "; this one has ", session->nonce));
       }
       replaced = place->second;
       place->second = session->id;
@@ -149,11 +157,13 @@ std::vector<std::pair<uint64_t, absl::Status>> SessionTable::Expired(absl::Time 
     if (deadline > now) {
       Arm(session, deadline);
     } else if (session->state == Session::State::kNew) {
-      expired.emplace_back(session->id, absl::DeadlineExceededError(absl::StrCat(
-                                            "no hello within ", absl::FormatDuration(options_.hello_timeout))));
+      expired.emplace_back(session->id,
+                           absl::DeadlineExceededError(absl::StrCat(
+                               "no hello within ", absl::FormatDuration(options_.hello_timeout))));
     } else {
       expired.emplace_back(session->id, absl::ResourceExhaustedError(absl::StrCat(
-                                            "the client has read no answer for ", absl::FormatDuration(options_.write_timeout))));
+                                            "the client has read no answer for ",
+                                            absl::FormatDuration(options_.write_timeout))));
     }
   }
   return expired;

@@ -32,7 +32,8 @@ struct Session {
 
   const uint64_t id;
   const absl::Time opened;
-  absl::Time progress;  // when the transport last took a frame, or the first of those that wait was queued
+  absl::Time
+      progress;  // when the transport last took a frame, or the first of those that wait was queued
   State state = State::kNew;
   SessionRole role = SessionRole::kUnspecified;
   uint64_t worker = 0;
@@ -50,8 +51,9 @@ struct HelloRules {
   std::string job_token;
 };
 
-// OK, or the status to close with: UNIMPLEMENTED (protocol, role), FAILED_PRECONDITION (job, shard), UNAUTHENTICATED (token;
-// tokens are compared in constant time and never named). The sentence names both sides.
+// OK, or the status to close with: UNIMPLEMENTED (protocol, role), FAILED_PRECONDITION (job,
+// shard), UNAUTHENTICATED (token; tokens are compared in constant time and never named). The
+// sentence names both sides.
 absl::Status CheckHello(const HelloRules& rules, const HelloFrame& hello);
 
 // The sessions of a shard, from open to closed, with their timeouts. Bounded by `max_sessions`.
@@ -66,16 +68,17 @@ class SessionTable {
   };
   explicit SessionTable(const Options& options) : options_(options) {}
 
-  // A new connection. RESOURCE_EXHAUSTED: there are max_sessions already; it is kept, as closing, and must be closed.
+  // A new connection. RESOURCE_EXHAUSTED: there are max_sessions already; it is kept, as closing,
+  // and must be closed.
   absl::Status Open(uint64_t id, absl::Time now);
   // Null: not known.
   Session* Find(uint64_t id);
   // The connection has ended.
   void Erase(uint64_t id);
 
-  // The hello of `session` was accepted: it is open. Returns the older session of the same (worker, incarnation, lane), if any:
-  // it is replaced and must be closed. Readers are never replaced. FAILED_PRECONDITION: that session is the newer one, by its
-  // nonce; `session` must be closed.
+  // The hello of `session` was accepted: it is open. Returns the older session of the same (worker,
+  // incarnation, lane), if any: it is replaced and must be closed. Readers are never replaced.
+  // FAILED_PRECONDITION: that session is the newer one, by its nonce; `session` must be closed.
   absl::StatusOr<std::optional<uint64_t>> Enter(Session* session, const HelloFrame& hello);
 
   // It has been told to close.
@@ -85,18 +88,22 @@ class SessionTable {
   void Queue(Session* session, uint64_t bytes, absl::Time now);
   void Sent(Session* session, absl::Time now);
 
-  // The sessions whose time is over, and the status to close each with: DEADLINE_EXCEEDED, no hello; RESOURCE_EXHAUSTED, it does
-  // not read its answers.
+  // The sessions whose time is over, and the status to close each with: DEADLINE_EXCEEDED, no
+  // hello; RESOURCE_EXHAUSTED, it does not read its answers.
   std::vector<std::pair<uint64_t, absl::Status>> Expired(absl::Time now);
   // No session expires before that; InfiniteFuture: none will.
-  absl::Time NextDeadline() const { return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first; }
+  absl::Time NextDeadline() const {
+    return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first;
+  }
 
   size_t size() const { return sessions_.size(); }
 
  private:
   using Place = std::tuple<uint64_t, uint64_t, uint32_t>;  // (worker, incarnation, lane)
 
-  static Place PlaceOf(const Session& session) { return {session.worker, session.incarnation, session.lane}; }
+  static Place PlaceOf(const Session& session) {
+    return {session.worker, session.incarnation, session.lane};
+  }
   // When it expires unless something happens.
   absl::Time Deadline(const Session& session) const;
   // Has the session looked at by `when`. A timer may be early, never late.

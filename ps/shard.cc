@@ -47,11 +47,12 @@ absl::Status CheckLimits(const ShardLimits& limits) {
 absl::Status ValidateShardOptions(const ShardOptions& options) {
   if (absl::Status status = CheckLimits(options.limits); !status.ok()) return status;
   if (options.mode != ConsistencyMode::kBsp && options.mode != ConsistencyMode::kAsp) {
-    return absl::InvalidArgumentError(absl::StrCat("unknown mode ", static_cast<uint32_t>(options.mode)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown mode ", static_cast<uint32_t>(options.mode)));
   }
   if (options.gradient_shards < 1 || options.gradient_shards > kMaxParts) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("gradient_shards is ", options.gradient_shards, ", not between 1 and ", kMaxParts));
+    return absl::InvalidArgumentError(absl::StrCat("gradient_shards is ", options.gradient_shards,
+                                                   ", not between 1 and ", kMaxParts));
   }
   if (absl::Status status = Validate(options.optimizer); !status.ok()) return status;
   return Validate(options.schedule);
@@ -91,7 +92,9 @@ RequestRef Shard::Core::RefOf(const Session& session, const ClientFrame& frame) 
   request.session = session.id;
   request.request_id = frame.request_id;
   request.trace_id = frame.trace_id;
-  request.deadline = now_ + absl::Milliseconds(frame.deadline_ms == 0 ? longest : std::min(frame.deadline_ms, longest));
+  request.deadline =
+      now_ +
+      absl::Milliseconds(frame.deadline_ms == 0 ? longest : std::min(frame.deadline_ms, longest));
   const auto* pull = std::get_if<PullFrame>(&frame.kind);
   request.by_name = pull != nullptr && !pull->layer_name.empty();
   return request;
@@ -102,8 +105,9 @@ void Shard::Core::OnFrame(uint64_t id, ClientFrame frame) {
   if (session == nullptr || session->state == Session::State::kClosing) return;
   const auto* hello = std::get_if<HelloFrame>(&frame.kind);
   if ((hello != nullptr) != (session->state == Session::State::kNew)) {
-    return Close(session, absl::FailedPreconditionError(hello == nullptr ? "the first frame of a session must be hello"
-                                                                         : "a second hello in one session"));
+    return Close(session, absl::FailedPreconditionError(
+                              hello == nullptr ? "the first frame of a session must be hello"
+                                               : "a second hello in one session"));
   }
   absl::Status credit = session->credits.Begin(frame.request_id);
   const auto* push = std::get_if<PushFrame>(&frame.kind);
@@ -116,25 +120,33 @@ void Shard::Core::OnFrame(uint64_t id, ClientFrame frame) {
 
 void Shard::Core::OnKind(Session* session, const RequestRef& request, ClientFrame frame) {
   if (frame.epoch != epoch_) {
-    return Refuse(request, frame, Outcome::kMoved, absl::StrCat("the job is in epoch ", epoch_, ", the frame of ", frame.epoch));
+    return Refuse(request, frame, Outcome::kMoved,
+                  absl::StrCat("the job is in epoch ", epoch_, ", the frame of ", frame.epoch));
   }
-  if (session->role == SessionRole::kWorker && ledger_.IsFenced(session->worker, session->incarnation)) {
+  if (session->role == SessionRole::kWorker &&
+      ledger_.IsFenced(session->worker, session->incarnation)) {
     return Refuse(request, frame, Outcome::kFenced,
-                  absl::StrCat("incarnation ", ledger_.newest(session->worker), " of worker ", session->worker,
-                               " has been here, this is incarnation ", session->incarnation));
+                  absl::StrCat("incarnation ", ledger_.newest(session->worker), " of worker ",
+                               session->worker, " has been here, this is incarnation ",
+                               session->incarnation));
   }
-  if (!serving()) return Refuse(request, frame, Outcome::kOverloaded, absl::StrCat("not serving yet: ", WhyNotServing()));
-  if (auto* push = std::get_if<PushFrame>(&frame.kind)) return OnPush(session, request, std::move(*push));
+  if (!serving())
+    return Refuse(request, frame, Outcome::kOverloaded,
+                  absl::StrCat("not serving yet: ", WhyNotServing()));
+  if (auto* push = std::get_if<PushFrame>(&frame.kind))
+    return OnPush(session, request, std::move(*push));
   if (auto* pull = std::get_if<PullFrame>(&frame.kind)) return OnPull(session, request, *pull);
   if (auto* sync = std::get_if<SyncFrame>(&frame.kind)) return OnSync(session, request, *sync);
   if (auto* bind = std::get_if<BindFrame>(&frame.kind)) return OnBind(request, *bind);
   if (std::holds_alternative<LeaveFrame>(frame.kind)) return OnLeave(session, request);
-  if (auto* put = std::get_if<PutStateFrame>(&frame.kind)) return OnPutState(session, request, *put);
+  if (auto* put = std::get_if<PutStateFrame>(&frame.kind))
+    return OnPutState(session, request, *put);
   if (std::holds_alternative<GetStateFrame>(frame.kind)) return OnGetState(session, request);
   const auto* unknown = std::get_if<UnknownFrame>(&frame.kind);
   const uint32_t field = unknown == nullptr ? 0 : unknown->field;
   Error(request, Outcome::kInvalid,
-        field == 0 ? std::string("unsupported: the frame holds no kind") : absl::StrCat("unsupported: frame kind ", field));
+        field == 0 ? std::string("unsupported: the frame holds no kind")
+                   : absl::StrCat("unsupported: frame kind ", field));
 }
 
 void Shard::Core::OnJobDone(uint64_t job, const JobResult& result) {
@@ -167,7 +179,9 @@ void Shard::Core::OnTick() {
   for (auto& [id, status] : sessions_.Expired(now_)) Close(sessions_.Find(id), std::move(status));
 }
 
-absl::Time Shard::Core::NextDeadline() const { return std::min(waiting_.NextDeadline(), sessions_.NextDeadline()); }
+absl::Time Shard::Core::NextDeadline() const {
+  return std::min(waiting_.NextDeadline(), sessions_.NextDeadline());
+}
 
 std::string Shard::Core::WhyNotServing() const {
   if (!failure_.empty()) return failure_;
@@ -190,7 +204,8 @@ ShardStatus Shard::Core::status() const {
   return status;
 }
 
-Shard::Shard(ShardOptions options, BufferPool* pool) : core_(std::make_unique<Core>(std::move(options), pool)) {}
+Shard::Shard(ShardOptions options, BufferPool* pool)
+    : core_(std::make_unique<Core>(std::move(options), pool)) {}
 Shard::~Shard() = default;
 
 absl::Status Shard::Install(const Layout& layout, absl::Time now, Effects* effects) {

@@ -26,16 +26,16 @@ enum class ConsistencyMode : uint32_t { kBsp = 1, kAsp = 2 };
 
 // The bounds that a shard states in its answer to hello, and its own. Each is at least 1.
 struct ShardLimits {
-  uint64_t max_requests = 4096;                              // of a session, in flight
-  uint64_t max_push_bytes = uint64_t{64} << 20;              // of a session, received and not yet released
-  uint64_t max_reply_bytes = uint64_t{256} << 20;            // of a session, asked for and not yet answered
-  uint64_t max_frame_bytes = (uint64_t{4} << 20) - 1024;     // encoded
-  uint32_t max_wait_ms = 60000;                              // the longest deadline of a request
-  uint32_t write_timeout_ms = 30000;                         // no frame taken by the transport while some wait: closed
-  uint32_t hello_timeout_ms = 10000;                         // no hello after the open: closed
-  uint64_t max_sessions = 16384;                             // one more is closed with RESOURCE_EXHAUSTED
-  uint64_t max_workers = 4096;                               // ids ever seen; one more is closed with RESOURCE_EXHAUSTED
-  uint64_t max_state_bytes = 64 << 10;                       // of one put_state
+  uint64_t max_requests = 4096;                    // of a session, in flight
+  uint64_t max_push_bytes = uint64_t{64} << 20;    // of a session, received and not yet released
+  uint64_t max_reply_bytes = uint64_t{256} << 20;  // of a session, asked for and not yet answered
+  uint64_t max_frame_bytes = (uint64_t{4} << 20) - 1024;  // encoded
+  uint32_t max_wait_ms = 60000;                           // the longest deadline of a request
+  uint32_t write_timeout_ms = 30000;    // no frame taken by the transport while some wait: closed
+  uint32_t hello_timeout_ms = 10000;    // no hello after the open: closed
+  uint64_t max_sessions = 16384;        // one more is closed with RESOURCE_EXHAUSTED
+  uint64_t max_workers = 4096;          // ids ever seen; one more is closed with RESOURCE_EXHAUSTED
+  uint64_t max_state_bytes = 64 << 10;  // of one put_state
 };
 
 struct ShardOptions {
@@ -47,15 +47,18 @@ struct ShardOptions {
   std::optional<uint64_t> max_staleness;  // asp: versions; not set: any
   uint32_t gradient_shards = 1;           // bsp: G
   OptimizerSpec optimizer;
-  ScheduleSpec schedule;  // the learning rate by step (bsp) or version (asp); optimizer.learning_rate is not used
+  ScheduleSpec schedule;  // the learning rate by step (bsp) or version (asp);
+                          // optimizer.learning_rate is not used
   uint64_t seed = 0;
   ShardLimits limits;
   std::string build_id;
-  // The first weights of whole tensors by name, little-endian f32; none: the initializers. When any is given, all must be.
+  // The first weights of whole tensors by name, little-endian f32; none: the initializers. When any
+  // is given, all must be.
   std::map<std::string, Payload> init_weights;
 };
 
-// What the owner of a shard is to do after an event, in this order: the sends, the closes, the jobs.
+// What the owner of a shard is to do after an event, in this order: the sends, the closes, the
+// jobs.
 struct Effects {
   struct Send {
     uint64_t session = 0;
@@ -78,8 +81,9 @@ struct Effects {
   }
 };
 
-// How the pushes of slices ended since the start; every push received is counted once, when it is answered or (applied)
-// committed. Pushes of sessions that closed before their turn came, and pushes sent again while held, are not counted.
+// How the pushes of slices ended since the start; every push received is counted once, when it is
+// answered or (applied) committed. Pushes of sessions that closed before their turn came, and
+// pushes sent again while held, are not counted.
 struct ShardTotals {
   uint64_t applied = 0;
   uint64_t stale = 0;
@@ -91,7 +95,7 @@ struct ShardTotals {
 };
 
 struct ShardStatus {
-  bool serving = false;   // a layout is installed and every slice has its first weights
+  bool serving = false;  // a layout is installed and every slice has its first weights
   uint64_t epoch = 0;
   uint64_t step = 0;      // the least version of its slices
   std::string waits_for;  // for people; empty: nobody
@@ -107,16 +111,17 @@ struct SliceSnapshot {
 
 // One logical server: the versioned weights of its slices, and who may read and change them when.
 //
-// A deterministic state machine: events in, effects out; no thread, lock, clock, socket or random source. It never looks into a
-// payload: arithmetic goes out as jobs. Not thread-safe: events come one at a time, with times that do not go back. The answer
-// to a frame is an effect of that event or of a later one; each request is answered exactly once, or its session is closed.
+// A deterministic state machine: events in, effects out; no thread, lock, clock, socket or random
+// source. It never looks into a payload: arithmetic goes out as jobs. Not thread-safe: events come
+// one at a time, with times that do not go back. The answer to a frame is an effect of that event
+// or of a later one; each request is answered exactly once, or its session is closed.
 //
-// Owns its slices, ledger and sessions. Outbound frames share the immutable buffers of the slices. Payloads received are let go
-// when their job is done. Memory: the slices twice (now and before), the sums of one open step, and what the limits allow each
-// session.
+// Owns its slices, ledger and sessions. Outbound frames share the immutable buffers of the slices.
+// Payloads received are let go when their job is done. Memory: the slices twice (now and before),
+// the sums of one open step, and what the limits allow each session.
 //
-// Promises (DESIGN: 1, 2, 4 to 8 and 9; 3 holds in bsp by construction): see docs/consistency.md. Errors are outcomes in
-// frames or a Close with a sentence; nothing received can fail a CHECK.
+// Promises (DESIGN: 1, 2, 4 to 8 and 9; 3 holds in bsp by construction): see docs/consistency.md.
+// Errors are outcomes in frames or a Close with a sentence; nothing received can fail a CHECK.
 class Shard {
  public:
   // `pool` outlives the shard and its jobs. REQUIRES: ValidateShardOptions(options).ok().
@@ -125,17 +130,19 @@ class Shard {
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
-  // Takes over the slices that `layout` gives this shard and hands out the jobs that fill them; every frame but hello is
-  // answered OVERLOADED until these are done. A later layout must have a greater epoch: then all begins anew at step 0, and
-  // whoever waited is answered MOVED. INVALID_ARGUMENT: the layout is not valid, a slice does not fit a frame, or
-  // init_weights do not match, all of them listed. FAILED_PRECONDITION: its epoch is not newer. Nothing has changed then.
+  // Takes over the slices that `layout` gives this shard and hands out the jobs that fill them;
+  // every frame but hello is answered OVERLOADED until these are done. A later layout must have a
+  // greater epoch: then all begins anew at step 0, and whoever waited is answered MOVED.
+  // INVALID_ARGUMENT: the layout is not valid, a slice does not fit a frame, or init_weights do not
+  // match, all of them listed. FAILED_PRECONDITION: its epoch is not newer. Nothing has changed
+  // then.
   absl::Status Install(const Layout& layout, absl::Time now, Effects* effects);
 
   // A connection. `session` is never used twice.
   void OnOpen(uint64_t session, absl::Time now, Effects* effects);
   void OnFrame(uint64_t session, ClientFrame frame, absl::Time now, Effects* effects);
-  // One frame of Effects::sends has been taken by the transport, in the order given. Comes before the peer's reaction to the
-  // frame after it.
+  // One frame of Effects::sends has been taken by the transport, in the order given. Comes before
+  // the peer's reaction to the frame after it.
   void OnSent(uint64_t session, absl::Time now, Effects* effects);
   // The session has ended, whoever ended it. What it had queued and not begun never happened.
   void OnClosed(uint64_t session, absl::Time now, Effects* effects);
@@ -159,8 +166,9 @@ class Shard {
   std::unique_ptr<Core> core_;
 };
 
-// INVALID_ARGUMENT naming the field: G outside 1..kMaxParts, a limit of 0, an optimizer or schedule that is not valid, a mode
-// that is not known, max_frame_bytes above max_push_bytes or max_reply_bytes.
+// INVALID_ARGUMENT naming the field: G outside 1..kMaxParts, a limit of 0, an optimizer or schedule
+// that is not valid, a mode that is not known, max_frame_bytes above max_push_bytes or
+// max_reply_bytes.
 absl::Status ValidateShardOptions(const ShardOptions& options);
 
 }  // namespace weir

@@ -52,7 +52,8 @@ void Shard::Core::Error(const RequestRef& request, Outcome outcome, std::string 
   Finish(request, ErrorReplyFrame{outcome, std::move(reason)});
 }
 
-void Shard::Core::Refuse(const RequestRef& request, const ClientFrame& frame, Outcome outcome, std::string reason) {
+void Shard::Core::Refuse(const RequestRef& request, const ClientFrame& frame, Outcome outcome,
+                         std::string reason) {
   const auto* push = std::get_if<PushFrame>(&frame.kind);
   if (push == nullptr) return Error(request, outcome, std::move(reason));
   Release(request.session, push->gradient.size());

@@ -93,8 +93,8 @@ class Shard::Core {
 
   // shard_answer.cc
   using Kind = decltype(ServerFrame::kind);
-  // Queues one answer of `request`; `settles` is what it settles of the payload asked for. Dropped when the session is gone or
-  // the request has ended.
+  // Queues one answer of `request`; `settles` is what it settles of the payload asked for. Dropped
+  // when the session is gone or the request has ended.
   void Answer(const RequestRef& request, Kind kind, uint64_t settles);
   // The last answer, whatever was still to come.
   void Finish(const RequestRef& request, Kind kind);
@@ -102,7 +102,8 @@ class Shard::Core {
   void Queue(Session* session, const RequestRef& request, Kind kind);
   void Error(const RequestRef& request, Outcome outcome, std::string reason);
   // Answers a frame that was not looked into.
-  void Refuse(const RequestRef& request, const ClientFrame& frame, Outcome outcome, std::string reason);
+  void Refuse(const RequestRef& request, const ClientFrame& frame, Outcome outcome,
+              std::string reason);
   void Close(Session* session, absl::Status status);
   void Release(uint64_t session, uint64_t push_bytes);
   void Count(Outcome outcome);
@@ -125,13 +126,16 @@ class Shard::Core {
   void OnBind(const RequestRef& request, const BindFrame& bind);
   void OnPull(Session* session, const RequestRef& request, const PullFrame& pull);
   void OnSync(Session* session, const RequestRef& request, const SyncFrame& sync);
-  // The slices that it asks for, as a range of positions; or INVALID_ARGUMENT, why it cannot be served.
-  absl::StatusOr<std::pair<uint32_t, uint32_t>> CheckPull(const Session& session, const PullFrame& pull) const;
+  // The slices that it asks for, as a range of positions; or INVALID_ARGUMENT, why it cannot be
+  // served.
+  absl::StatusOr<std::pair<uint32_t, uint32_t>> CheckPull(const Session& session,
+                                                          const PullFrame& pull) const;
   // Reads `slices` for one request.
-  void ReadAll(Session* session, const RequestRef& request, const std::vector<uint32_t>& slices, PullCondition condition,
-               uint64_t version);
+  void ReadAll(Session* session, const RequestRef& request, const std::vector<uint32_t>& slices,
+               PullCondition condition, uint64_t version);
   void Read(const RequestRef& request, uint32_t slice, PullCondition condition, uint64_t version);
-  void AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version, const Buffer& weights);
+  void AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version,
+                         const Buffer& weights);
   void AnswerWithout(const RequestRef& request, uint32_t slice, bool stale);
 
   // shard_push.cc
@@ -152,7 +156,8 @@ class Shard::Core {
   float LearningRateOf(uint32_t slice, const FoldPlan& plan) const;
   // Ends a push: remembers final outcomes, counts, answers.
   void EndPush(uint32_t slice, const Push& push, Outcome outcome, std::string reason);
-  void AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence, PushReplyFrame reply);
+  void AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence,
+                  PushReplyFrame reply);
   void AnswerDuplicate(uint32_t slice, const Push& push, const PushOutcome& first);
   void ReleasePayload(Push* push);
 
@@ -172,7 +177,7 @@ class Shard::Core {
   std::string failure_;
   SliceStore store_;
   std::unique_ptr<Policy> policy_;
-  std::vector<Lane> lanes_;  // by slice
+  std::vector<Lane> lanes_;              // by slice
   std::map<uint64_t, Running> running_;  // by job
   WaitingList waiting_;
 

@@ -30,7 +30,8 @@ Payload PartOf(const Payload& whole, size_t begin, size_t bytes) {
 }
 
 std::unique_ptr<Policy> MakePolicy(const ShardOptions& options, size_t slices) {
-  if (options.mode == ConsistencyMode::kAsp) return std::make_unique<AspPolicy>(options.max_staleness);
+  if (options.mode == ConsistencyMode::kAsp)
+    return std::make_unique<AspPolicy>(options.max_staleness);
   return std::make_unique<BspPolicy>(options.gradient_shards, slices);
 }
 
@@ -57,20 +58,23 @@ absl::Status Shard::Core::CheckInstall(const Layout& layout) const {
     return absl::FailedPreconditionError(
         absl::StrCat("a layout of epoch ", layout.epoch, " for a shard that is in epoch ", epoch_));
   }
-  uint32_t shards = std::max<uint32_t>(options_.shard + 1, static_cast<uint32_t>(layout.shard_addresses.size()));
+  uint32_t shards =
+      std::max<uint32_t>(options_.shard + 1, static_cast<uint32_t>(layout.shard_addresses.size()));
   for (const SliceSpec& slice : layout.slices) shards = std::max(shards, slice.shard + 1);
   if (absl::Status status = ValidateLayout(layout, shards); !status.ok()) return status;
   for (const TensorShape& tensor : layout.tensors) {
     if (absl::Status status = ValidateInitializer(tensor.initializer); !status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name, "': ", status.message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", tensor.name, "': ", status.message()));
     }
   }
   for (const SliceSpec& slice : layout.slices) {
     const uint64_t bytes = slice.count * sizeof(float);
     if (bytes + kEnvelopeBytes <= options_.limits.max_frame_bytes) continue;
-    return absl::InvalidArgumentError(absl::StrCat("a slice of tensor '", layout.tensors[slice.tensor_id - 1].name, "' has ",
-                                                   bytes, " bytes and fits no frame of ", options_.limits.max_frame_bytes,
-                                                   ": make slice_bytes smaller"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a slice of tensor '", layout.tensors[slice.tensor_id - 1].name, "' has ",
+                     bytes, " bytes and fits no frame of ", options_.limits.max_frame_bytes,
+                     ": make slice_bytes smaller"));
   }
   return CheckInitWeights(layout);
 }
@@ -86,17 +90,20 @@ absl::Status Shard::Core::CheckInitWeights(const Layout& layout) const {
     if (given == options_.init_weights.end()) {
       mismatches.push_back(absl::StrCat("'", tensor.name, "' is not there"));
     } else if (given->second.size() != bytes) {
-      mismatches.push_back(absl::StrCat("'", tensor.name, "' has ", given->second.size(), " bytes, not ", bytes));
+      mismatches.push_back(
+          absl::StrCat("'", tensor.name, "' has ", given->second.size(), " bytes, not ", bytes));
     }
   }
   for (const auto& [name, payload] : options_.init_weights) {
-    if (declared.count(name) == 0) mismatches.push_back(absl::StrCat("'", name, "' is not in the model"));
+    if (declared.count(name) == 0)
+      mismatches.push_back(absl::StrCat("'", name, "' is not in the model"));
   }
   if (mismatches.empty()) return absl::OkStatus();
   const size_t all = mismatches.size();
   if (all > kMismatchesListed) mismatches.resize(kMismatchesListed);
-  return absl::InvalidArgumentError(
-      absl::StrCat("the first weights do not match the model in ", all, " places: ", absl::StrJoin(mismatches, "; ")));
+  return absl::InvalidArgumentError(absl::StrCat("the first weights do not match the model in ",
+                                                 all,
+                                                 " places: ", absl::StrJoin(mismatches, "; ")));
 }
 
 void Shard::Core::AbandonEpoch() {
@@ -137,7 +144,8 @@ void Shard::Core::StartInit(uint32_t slice) {
   for (int i = 0; i < state_tensors_; ++i) running.state[i] = pool_->Allocate(stored.bytes());
 
   InitJob init;
-  init.tensor = std::shared_ptr<const TensorShape>(store_.shared_layout(), &store_.tensor(stored.spec.tensor_id));
+  init.tensor = std::shared_ptr<const TensorShape>(store_.shared_layout(),
+                                                   &store_.tensor(stored.spec.tensor_id));
   init.seed = options_.seed;
   init.offset = stored.spec.offset;
   const auto given = options_.init_weights.find(init.tensor->name);
@@ -163,8 +171,9 @@ void Shard::Core::FinishInit(const Running& running, const JobResult& result) {
   store_.Initialise(running.slice, running.weights, running.state);
   if (result.fault == JobFault::kNone || !failure_.empty()) return;
   const SliceSpec& spec = store_[running.slice].spec;
-  failure_ = absl::StrCat("the first weights of tensor '", store_.tensor(spec.tensor_id).name, "' hold NaN or infinity in [",
-                          spec.offset, ", ", spec.offset + spec.count, ")");
+  failure_ =
+      absl::StrCat("the first weights of tensor '", store_.tensor(spec.tensor_id).name,
+                   "' hold NaN or infinity in [", spec.offset, ", ", spec.offset + spec.count, ")");
 }
 
 }  // namespace weir

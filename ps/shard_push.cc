@@ -9,7 +9,8 @@
 namespace weir {
 namespace {
 
-constexpr uint64_t kMaxExamples = uint64_t{1} << 40;  // of one push: sums over a step cannot overflow
+constexpr uint64_t kMaxExamples = uint64_t{1}
+                                  << 40;  // of one push: sums over a step cannot overflow
 
 bool IsLearningRate(double rate) { return rate >= 0 && std::isfinite(static_cast<float>(rate)); }
 
@@ -45,16 +46,21 @@ void Shard::Core::OnPush(Session* session, const RequestRef& request, PushFrame 
   Advance(*slice);
 }
 
-absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session, const PushFrame& frame) const {
-  if (session.role != SessionRole::kWorker) return absl::InvalidArgumentError("a reader may not push");
-  if (HasLeft(session)) return absl::InvalidArgumentError(absl::StrCat("worker ", session.worker, " has left"));
+absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session,
+                                                      const PushFrame& frame) const {
+  if (session.role != SessionRole::kWorker)
+    return absl::InvalidArgumentError("a reader may not push");
+  if (HasLeft(session))
+    return absl::InvalidArgumentError(absl::StrCat("worker ", session.worker, " has left"));
   if (frame.worker_id != session.worker) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a push of worker ", frame.worker_id, " in a session of worker ", session.worker));
+    return absl::InvalidArgumentError(absl::StrCat("a push of worker ", frame.worker_id,
+                                                   " in a session of worker ", session.worker));
   }
-  if (frame.sequence == 0) return absl::InvalidArgumentError("the sequence of a push is at least 1");
+  if (frame.sequence == 0)
+    return absl::InvalidArgumentError("the sequence of a push is at least 1");
   if (frame.lowest_pending > frame.sequence) {
-    return absl::InvalidArgumentError(absl::StrCat("lowest_pending ", frame.lowest_pending, " is above the push's own sequence ",
+    return absl::InvalidArgumentError(absl::StrCat("lowest_pending ", frame.lowest_pending,
+                                                   " is above the push's own sequence ",
                                                    frame.sequence));
   }
   const absl::StatusOr<uint32_t> tensor = store_.FindTensor(frame.layer_name, frame.tensor_id);
@@ -64,22 +70,27 @@ absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session, co
 
 std::string Shard::Core::CheckPushBody(const Push& push, uint32_t slice) const {
   if (push.codec != Codec::kUnspecified && push.codec != Codec::kF32) {
-    return absl::StrCat("unsupported codec ", static_cast<int>(push.codec), "; this shard knows F32 (",
-                        static_cast<int>(Codec::kF32), ")");
+    return absl::StrCat("unsupported codec ", static_cast<int>(push.codec),
+                        "; this shard knows F32 (", static_cast<int>(Codec::kF32), ")");
   }
   if (push.terms.atomicity > Atomicity::kSlice) {
     return absl::StrCat("unsupported atomicity ", static_cast<int>(push.terms.atomicity));
   }
   if (!IsLearningRate(push.terms.learning_rate)) {
-    return absl::StrCat("a learning rate is finite and above 0 (0: the schedule's), not ", push.terms.learning_rate);
+    return absl::StrCat("a learning rate is finite and above 0 (0: the schedule's), not ",
+                        push.terms.learning_rate);
   }
-  if (push.terms.examples > kMaxExamples) return absl::StrCat(push.terms.examples, " examples in one push, more than 2^40");
+  if (push.terms.examples > kMaxExamples)
+    return absl::StrCat(push.terms.examples, " examples in one push, more than 2^40");
   const uint64_t bytes = store_[slice].bytes();
-  if (push.gradient.size() == bytes || (push.gradient.empty() && push.terms.examples == 0)) return "";
-  return absl::StrCat("the gradient has ", push.gradient.size(), " bytes; ", store_[slice].spec.count, " elements have ", bytes);
+  if (push.gradient.size() == bytes || (push.gradient.empty() && push.terms.examples == 0))
+    return "";
+  return absl::StrCat("the gradient has ", push.gradient.size(), " bytes; ",
+                      store_[slice].spec.count, " elements have ", bytes);
 }
 
-// The lane of a slice: while no job of it is out, its versions are final and the next push can be judged.
+// The lane of a slice: while no job of it is out, its versions are final and the next push can be
+// judged.
 void Shard::Core::Advance(uint32_t slice) {
   Lane& lane = lanes_[slice];
   while (!lane.busy && !lane.queue.empty()) {
@@ -90,7 +101,8 @@ void Shard::Core::Advance(uint32_t slice) {
 }
 
 void Shard::Core::Consider(uint32_t slice, Push push) {
-  if (Asker(push.request) == nullptr) return ReleasePayload(&push);  // its session has closed: it never happened
+  if (Asker(push.request) == nullptr)
+    return ReleasePayload(&push);  // its session has closed: it never happened
   PushOutcome first;
   switch (ledger_.Look(push.terms.id, slice, &first)) {
     case PushLedger::Verdict::kDuplicate:
@@ -104,9 +116,10 @@ void Shard::Core::Consider(uint32_t slice, Push push) {
                          : "this sequence was confirmed by its worker");
     case PushLedger::Verdict::kFull:
       ReleasePayload(&push);
-      return EndPush(slice, push, Outcome::kOverloaded,
-                     absl::StrCat(ledger_.unconfirmed(push.terms.id.worker),
-                                  " pushes of this worker are not confirmed: raise lowest_pending"));
+      return EndPush(
+          slice, push, Outcome::kOverloaded,
+          absl::StrCat(ledger_.unconfirmed(push.terms.id.worker),
+                       " pushes of this worker are not confirmed: raise lowest_pending"));
     case PushLedger::Verdict::kNew:
       break;
   }
@@ -124,7 +137,8 @@ void Shard::Core::Admit(uint32_t slice, Push push) {
     case Admission::Kind::kAttach:
       return Attach(slice, std::move(push));
     case Admission::Kind::kDuplicate:
-      return AnswerDuplicate(slice, push, {admission.first, admission.version, std::move(admission.reason)});
+      return AnswerDuplicate(slice, push,
+                             {admission.first, admission.version, std::move(admission.reason)});
     case Admission::Kind::kStale:
       return EndPush(slice, push, Outcome::kStale, std::move(admission.reason));
     case Admission::Kind::kInvalid:
@@ -143,10 +157,12 @@ void Shard::Core::Attach(uint32_t slice, Push push) {
 }
 
 void Shard::Core::Start(uint32_t slice, Push push) {
-  if (push.terms.examples == 0) ReleasePayload(&push);  // weight 0: whatever it holds does not count
+  if (push.terms.examples == 0)
+    ReleasePayload(&push);  // weight 0: whatever it holds does not count
   FoldPlan plan = policy_->Plan(slice, push.terms);
   const bool adds = !push.gradient.empty() && !plan.addends.empty();
-  const bool computes = plan.complete ? plan.examples > 0 : adds || !push.gradient.empty() || plan.addends.size() > 1;
+  const bool computes =
+      plan.complete ? plan.examples > 0 : adds || !push.gradient.empty() || plan.addends.size() > 1;
   if (computes) return StartJob(slice, std::move(push), std::move(plan));
   // Nothing to compute: parts without examples change nothing.
   Running running;
@@ -184,7 +200,8 @@ void Shard::Core::StartJob(uint32_t slice, Push push, FoldPlan plan) {
   } else {
     fold.sum_out = pool_->Allocate(stored.bytes());
   }
-  Running running{slice, std::move(push), std::move(plan), fold.sum_out, fold.weights_out, fold.state_out};
+  Running running{slice,        std::move(push),  std::move(plan),
+                  fold.sum_out, fold.weights_out, fold.state_out};
   Job job;
   job.id = next_job_++;
   job.slice = slice;
@@ -218,7 +235,8 @@ void Shard::Core::Take(Running running) {
   const uint32_t slice = running.slice;
   const Push& push = *running.push;
   if (Asker(push.request) != nullptr) waiting_.AddPush(push.request, slice, push.terms.id);
-  const std::vector<PushTerms> committed = policy_->Take(slice, push.terms, running.plan, std::move(running.sum));
+  const std::vector<PushTerms> committed =
+      policy_->Take(slice, push.terms, running.plan, std::move(running.sum));
   if (running.plan.complete) Commit(&running, committed);
 }
 
@@ -264,16 +282,20 @@ void Shard::Core::AnswerDuplicate(uint32_t slice, const Push& push, const PushOu
   AnswerPush(push.request, slice, push.terms.id.sequence, std::move(reply));
 }
 
-void Shard::Core::AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence, PushReplyFrame reply) {
+void Shard::Core::AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence,
+                             PushReplyFrame reply) {
   const StoredSlice& stored = store_[slice];
   reply.sequence = sequence;
   reply.tensor_id = stored.spec.tensor_id;
   reply.offset = stored.spec.offset;
   const Outcome ended = reply.outcome == Outcome::kDuplicate ? reply.first : reply.outcome;
-  const bool is_final = ended == Outcome::kApplied || ended == Outcome::kStale || ended == Outcome::kInvalid;
+  const bool is_final =
+      ended == Outcome::kApplied || ended == Outcome::kStale || ended == Outcome::kInvalid;
   if (request.want_values && is_final) {
-    // What the push has made, if that is still here, else the newest; `version` always names the values beside it.
-    const Buffer made = ended == Outcome::kApplied ? store_.WeightsAt(slice, reply.version) : Buffer();
+    // What the push has made, if that is still here, else the newest; `version` always names the
+    // values beside it.
+    const Buffer made =
+        ended == Outcome::kApplied ? store_.WeightsAt(slice, reply.version) : Buffer();
     if (!made) reply.version = stored.version;
     reply.count = stored.spec.count;
     reply.codec = Codec::kF32;

@@ -17,8 +17,8 @@ constexpr uint64_t kSliceBytes = 40;      // a slice
 bool IsKnown(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
 
 std::string UnsupportedCodec(Codec codec) {
-  return absl::StrCat("unsupported codec ", static_cast<int>(codec), "; this shard knows F32 (", static_cast<int>(Codec::kF32),
-                      ")");
+  return absl::StrCat("unsupported codec ", static_cast<int>(codec), "; this shard knows F32 (",
+                      static_cast<int>(Codec::kF32), ")");
 }
 
 }  // namespace
@@ -39,9 +39,11 @@ void Shard::Core::OnBind(const RequestRef& request, const BindFrame& bind) {
   for (const uint32_t id : tensors) {
     const TensorShape& tensor = store_.tensor(id);
     const auto [first, last] = store_.Within(id, 0, static_cast<uint64_t>(tensor.count()));
-    bytes += kBindingBytes + tensor.name.size() + kDimensionBytes * tensor.shape.size() + kSliceBytes * (last - first);
+    bytes += kBindingBytes + tensor.name.size() + kDimensionBytes * tensor.shape.size() +
+             kSliceBytes * (last - first);
     if (bytes > options_.limits.max_frame_bytes) {
-      return Error(request, Outcome::kInvalid, "the answer would not fit a frame: bind fewer names at once");
+      return Error(request, Outcome::kInvalid,
+                   "the answer would not fit a frame: bind fewer names at once");
     }
     reply.bindings.push_back({tensor.name, id, tensor.shape});
     for (uint32_t slice = first; slice < last; ++slice) reply.slices.push_back(store_[slice].spec);
@@ -49,31 +51,36 @@ void Shard::Core::OnBind(const RequestRef& request, const BindFrame& bind) {
   Finish(request, std::move(reply));
 }
 
-absl::StatusOr<std::pair<uint32_t, uint32_t>> Shard::Core::CheckPull(const Session& session, const PullFrame& pull) const {
+absl::StatusOr<std::pair<uint32_t, uint32_t>> Shard::Core::CheckPull(const Session& session,
+                                                                     const PullFrame& pull) const {
   const absl::StatusOr<uint32_t> id = store_.FindTensor(pull.layer_name, pull.tensor_id);
   if (!id.ok()) return id.status();
   if (!IsKnown(pull.codec)) return absl::InvalidArgumentError(UnsupportedCodec(pull.codec));
   if (pull.condition > PullCondition::kStep) {
-    return absl::InvalidArgumentError(absl::StrCat("unsupported condition ", static_cast<int>(pull.condition)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unsupported condition ", static_cast<int>(pull.condition)));
   }
   if (pull.condition == PullCondition::kStep && options_.mode != ConsistencyMode::kBsp) {
     return absl::InvalidArgumentError("CONDITION_STEP is of bsp; this job runs in asp");
   }
-  if (session.role == SessionRole::kWorker && pull.worker_id != 0 && pull.worker_id != session.worker) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a pull of worker ", pull.worker_id, " in a session of worker ", session.worker));
+  if (session.role == SessionRole::kWorker && pull.worker_id != 0 &&
+      pull.worker_id != session.worker) {
+    return absl::InvalidArgumentError(absl::StrCat("a pull of worker ", pull.worker_id,
+                                                   " in a session of worker ", session.worker));
   }
   const TensorShape& tensor = store_.tensor(*id);
   const uint64_t size = static_cast<uint64_t>(tensor.count());
   if (pull.offset >= size || pull.count > size - pull.offset) {
     return absl::InvalidArgumentError(absl::StrCat("offset ", pull.offset, " with ", pull.count,
-                                                   " elements is not within tensor '", tensor.name, "' of ", size));
+                                                   " elements is not within tensor '", tensor.name,
+                                                   "' of ", size));
   }
   const uint64_t end = pull.count == 0 ? size : pull.offset + pull.count;
   const std::pair<uint32_t, uint32_t> slices = store_.Within(*id, pull.offset, end);
   if (slices.first == slices.second) {
-    return absl::InvalidArgumentError(absl::StrCat("shard ", options_.shard, " holds no slice of tensor '", tensor.name,
-                                                   "' that lies in [", pull.offset, ", ", end, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("shard ", options_.shard, " holds no slice of tensor '", tensor.name,
+                     "' that lies in [", pull.offset, ", ", end, ")"));
   }
   return slices;
 }
@@ -93,7 +100,8 @@ void Shard::Core::OnSync(Session* session, const RequestRef& request, const Sync
   std::set<uint32_t> tensors;
   for (const uint32_t id : sync.tensor_ids) {
     const absl::StatusOr<uint32_t> known = store_.FindTensor("", id);
-    if (!known.ok()) return Error(request, Outcome::kInvalid, std::string(known.status().message()));
+    if (!known.ok())
+      return Error(request, Outcome::kInvalid, std::string(known.status().message()));
     tensors.insert(id);
   }
   std::vector<uint32_t> slices;
@@ -101,21 +109,26 @@ void Shard::Core::OnSync(Session* session, const RequestRef& request, const Sync
     if (tensors.empty() || tensors.count(store_[slice].spec.tensor_id) > 0) slices.push_back(slice);
   }
   if (slices.empty()) {
-    return Error(request, Outcome::kInvalid, absl::StrCat("shard ", options_.shard, " holds no slice of what is asked for"));
+    return Error(request, Outcome::kInvalid,
+                 absl::StrCat("shard ", options_.shard, " holds no slice of what is asked for"));
   }
-  ReadAll(session, request, slices, sync.at_step ? PullCondition::kStep : PullCondition::kAny, sync.step);
+  ReadAll(session, request, slices, sync.at_step ? PullCondition::kStep : PullCondition::kAny,
+          sync.step);
 }
 
-void Shard::Core::ReadAll(Session* session, const RequestRef& request, const std::vector<uint32_t>& slices,
-                          PullCondition condition, uint64_t version) {
+void Shard::Core::ReadAll(Session* session, const RequestRef& request,
+                          const std::vector<uint32_t>& slices, PullCondition condition,
+                          uint64_t version) {
   uint64_t bytes = 0;
   for (const uint32_t slice : slices) bytes += store_[slice].bytes();
-  absl::Status status = session->credits.AskFor(request.request_id, bytes, static_cast<uint32_t>(slices.size()));
+  absl::Status status =
+      session->credits.AskFor(request.request_id, bytes, static_cast<uint32_t>(slices.size()));
   if (!status.ok()) return Close(session, std::move(status));
   for (const uint32_t slice : slices) Read(request, slice, condition, version);
 }
 
-void Shard::Core::Read(const RequestRef& request, uint32_t slice, PullCondition condition, uint64_t version) {
+void Shard::Core::Read(const RequestRef& request, uint32_t slice, PullCondition condition,
+                       uint64_t version) {
   const StoredSlice& stored = store_[slice];
   switch (condition) {
     case PullCondition::kAny:
@@ -135,7 +148,8 @@ void Shard::Core::Read(const RequestRef& request, uint32_t slice, PullCondition 
   AnswerWithWeights(request, slice, version, weights);
 }
 
-void Shard::Core::AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version, const Buffer& weights) {
+void Shard::Core::AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version,
+                                    const Buffer& weights) {
   const SliceSpec& spec = store_[slice].spec;
   PullReplyFrame reply;
   if (request.by_name) reply.layer_name = store_.tensor(spec.tensor_id).name;

@@ -21,11 +21,12 @@ absl::Time SteadyNow() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ShardServer>> ShardServer::Create(Options options, SessionOutlet* outlet) {
+absl::StatusOr<std::unique_ptr<ShardServer>> ShardServer::Create(Options options,
+                                                                 SessionOutlet* outlet) {
   if (absl::Status status = ValidateShardOptions(options.shard); !status.ok()) return status;
   if (options.job_threads < 0 || options.job_threads > kMaxJobThreads) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("job_threads is ", options.job_threads, ", not between 0 and ", kMaxJobThreads));
+    return absl::InvalidArgumentError(absl::StrCat("job_threads is ", options.job_threads,
+                                                   ", not between 0 and ", kMaxJobThreads));
   }
   if (!options.clock) options.clock = SteadyNow;
   return std::unique_ptr<ShardServer>(new ShardServer(std::move(options), outlet));
@@ -43,8 +44,10 @@ absl::Status ShardServer::Start() {
   running_ = true;
   const std::string name = absl::StrCat("ps-", options_.shard.shard);
   if (options_.job_threads > 0) {
-    job_threads_ = std::make_unique<JobThreads>(
-        name, options_.job_threads, [this](uint64_t job, const JobResult& result) { Post(JobDone{job, result}); });
+    job_threads_ = std::make_unique<JobThreads>(name, options_.job_threads,
+                                                [this](uint64_t job, const JobResult& result) {
+                                                  Post(JobDone{job, result});
+                                                });
   }
   loop_ = std::thread([this] { Loop(); });
   pthread_setname_np(loop_.native_handle(), name.substr(0, 15).c_str());
@@ -93,14 +96,16 @@ void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) 
     if (!running_ || stopping_) return;
     Load& load = load_[id];
     // A client within its credits has no more than these unanswered, wherever they are.
-    if (load.frames <= limits.max_requests && load.bytes + wire_bytes <= 2 * limits.max_push_bytes + limits.max_frame_bytes) {
+    if (load.frames <= limits.max_requests &&
+        load.bytes + wire_bytes <= 2 * limits.max_push_bytes + limits.max_frame_bytes) {
       ++load.frames;
       load.bytes += wire_bytes;
       mailbox_.push_back(Arrived{id, std::move(frame)});
       return;
     }
   }
-  outlet_->Close(id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
+  outlet_->Close(
+      id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
 }
 
 void ShardServer::Post(Event event) {
@@ -140,7 +145,9 @@ bool ShardServer::TakeEvents(std::vector<Event>* events) {
     patience = std::max(absl::ZeroDuration(), deadline - options_.clock());
   }
   absl::MutexLock lock(&mu_);
-  const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !mailbox_.empty(); };
+  const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || !mailbox_.empty();
+  };
   mu_.AwaitWithTimeout(absl::Condition(&due), patience);
   if (mailbox_.empty() && stopping_) {
     running_ = false;

@@ -36,22 +36,25 @@ class SessionOutlet {
 
 // Runs a Shard: brings the events of its sessions to it one at a time and carries its effects out.
 //
-// One thread, the loop, owns the shard. Sessions post to its mailbox and never wait; what one session may have in the mailbox
-// is bounded by its credits, and more closes the session. Jobs run on the loop, between events, or on `job_threads` threads.
-// Time is a steady clock. Public methods may be called on any thread but the loop's.
+// One thread, the loop, owns the shard. Sessions post to its mailbox and never wait; what one
+// session may have in the mailbox is bounded by its credits, and more closes the session. Jobs run
+// on the loop, between events, or on `job_threads` threads. Time is a steady clock. Public methods
+// may be called on any thread but the loop's.
 //
-// Life: Start; Install when there is a layout; Stop. After Stop events are dropped, totals and status stay as they were.
+// Life: Start; Install when there is a layout; Stop. After Stop events are dropped, totals and
+// status stay as they were.
 class ShardServer : public SessionHandler {
  public:
   struct Options {
     ShardOptions shard;
-    int job_threads = 0;  // 0: jobs run on the loop
+    int job_threads = 0;                // 0: jobs run on the loop
     std::function<absl::Time()> clock;  // for tests; not set: steady, and it must not go back
   };
 
-  // `outlet` is borrowed and outlives the server. INVALID_ARGUMENT: the options, see ValidateShardOptions; job_threads outside
-  // 0 to 256.
-  static absl::StatusOr<std::unique_ptr<ShardServer>> Create(Options options, SessionOutlet* outlet);
+  // `outlet` is borrowed and outlives the server. INVALID_ARGUMENT: the options, see
+  // ValidateShardOptions; job_threads outside 0 to 256.
+  static absl::StatusOr<std::unique_ptr<ShardServer>> Create(Options options,
+                                                             SessionOutlet* outlet);
 
   // Stop.
   ~ShardServer() override;
@@ -60,10 +63,11 @@ class ShardServer : public SessionHandler {
 
   // Starts the threads. FAILED_PRECONDITION: started before.
   absl::Status Start();
-  // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the first weights are there. May come
-  // before Start.
+  // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the
+  // first weights are there. May come before Start.
   absl::Status Install(const Layout& layout);
-  // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are out are abandoned.
+  // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are out are
+  // abandoned.
   void Stop();
 
   bool serving() { return status().serving; }
@@ -112,7 +116,8 @@ class ShardServer : public SessionHandler {
 
   // The loop. Only it calls what follows, or RunOnLoop while there is none.
   void Loop();
-  // Waits until there is something to do; takes the mailbox. False: stopped, and the mailbox was empty.
+  // Waits until there is something to do; takes the mailbox. False: stopped, and the mailbox was
+  // empty.
   bool TakeEvents(std::vector<Event>* events) ABSL_LOCKS_EXCLUDED(mu_);
   void Handle(Event event);
   void TickIfDue();
@@ -136,8 +141,9 @@ class ShardServer : public SessionHandler {
   bool running_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
-  std::thread loop_;                         // started by Start, joined by Stop
-  std::unique_ptr<JobThreads> job_threads_;  // made by Start, before the loop; ended by Stop, after it
+  std::thread loop_;  // started by Start, joined by Stop
+  std::unique_ptr<JobThreads>
+      job_threads_;  // made by Start, before the loop; ended by Stop, after it
 };
 
 }  // namespace weir

@@ -8,27 +8,33 @@
 namespace weir {
 
 void Shard::Core::OnHello(Session* session, const RequestRef& request, const HelloFrame& hello) {
-  if (absl::Status status = CheckHello({options_.shard, options_.job_id, options_.job_token}, hello); !status.ok()) {
+  if (absl::Status status =
+          CheckHello({options_.shard, options_.job_id, options_.job_token}, hello);
+      !status.ok()) {
     return Close(session, std::move(status));
   }
   if (hello.role == SessionRole::kWorker) {
     const PushLedger::Standing standing = ledger_.Enter(hello.worker_id, hello.incarnation);
     if (standing == PushLedger::Standing::kFenced) {
-      return Close(session, absl::FailedPreconditionError(absl::StrCat(
-                                "fenced: incarnation ", ledger_.newest(hello.worker_id), " of worker ", hello.worker_id,
-                                " has been here, this is incarnation ", hello.incarnation, ": stop")));
+      return Close(session,
+                   absl::FailedPreconditionError(absl::StrCat(
+                       "fenced: incarnation ", ledger_.newest(hello.worker_id), " of worker ",
+                       hello.worker_id, " has been here, this is incarnation ", hello.incarnation,
+                       ": stop")));
     }
     if (standing == PushLedger::Standing::kFull) {
-      return Close(session, absl::ResourceExhaustedError(absl::StrCat("this shard knows ", options_.limits.max_workers,
-                                                                      " workers, its limit")));
+      return Close(session,
+                   absl::ResourceExhaustedError(absl::StrCat(
+                       "this shard knows ", options_.limits.max_workers, " workers, its limit")));
     }
   }
   absl::StatusOr<std::optional<uint64_t>> replaced = sessions_.Enter(session, hello);
   if (!replaced.ok()) return Close(session, replaced.status());
   if (replaced->has_value()) {
     Close(sessions_.Find(**replaced),
-          absl::AbortedError(absl::StrCat("a newer session of worker ", hello.worker_id, " incarnation ", hello.incarnation,
-                                          " lane ", hello.lane, " replaces this one")));
+          absl::AbortedError(absl::StrCat("a newer session of worker ", hello.worker_id,
+                                          " incarnation ", hello.incarnation, " lane ", hello.lane,
+                                          " replaces this one")));
   }
   HelloReplyFrame reply;
   reply.protocol = kProtocol;
@@ -53,23 +59,29 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
 
 bool Shard::Core::HasLeft(const Session& session) const {
   const auto note = notes_.find(session.worker);
-  return note != notes_.end() && note->second.has_left && note->second.left_incarnation == session.incarnation;
+  return note != notes_.end() && note->second.has_left &&
+         note->second.left_incarnation == session.incarnation;
 }
 
 void Shard::Core::OnLeave(Session* session, const RequestRef& request) {
-  if (session->role != SessionRole::kWorker) return Error(request, Outcome::kInvalid, "a reader has nothing to leave");
+  if (session->role != SessionRole::kWorker)
+    return Error(request, Outcome::kInvalid, "a reader has nothing to leave");
   WorkerNote& note = notes_[session->worker];
   note.has_left = true;
   note.left_incarnation = session->incarnation;
   Finish(request, LeaveReplyFrame());
 }
 
-void Shard::Core::OnPutState(Session* session, const RequestRef& request, const PutStateFrame& put) {
-  if (session->role != SessionRole::kWorker) return Error(request, Outcome::kInvalid, "a reader has no state to put");
-  if (put.sequence == 0) return Error(request, Outcome::kInvalid, "the sequence of a state is at least 1");
+void Shard::Core::OnPutState(Session* session, const RequestRef& request,
+                             const PutStateFrame& put) {
+  if (session->role != SessionRole::kWorker)
+    return Error(request, Outcome::kInvalid, "a reader has no state to put");
+  if (put.sequence == 0)
+    return Error(request, Outcome::kInvalid, "the sequence of a state is at least 1");
   if (put.state.size() > options_.limits.max_state_bytes) {
     return Error(request, Outcome::kInvalid,
-                 absl::StrCat("a state of ", put.state.size(), " bytes, more than ", options_.limits.max_state_bytes));
+                 absl::StrCat("a state of ", put.state.size(), " bytes, more than ",
+                              options_.limits.max_state_bytes));
   }
   WorkerNote& note = notes_[session->worker];
   if (put.sequence >= note.state_sequence) {
@@ -81,9 +93,11 @@ void Shard::Core::OnPutState(Session* session, const RequestRef& request, const 
 }
 
 void Shard::Core::OnGetState(Session* session, const RequestRef& request) {
-  if (session->role != SessionRole::kWorker) return Error(request, Outcome::kInvalid, "a reader has no state to get");
+  if (session->role != SessionRole::kWorker)
+    return Error(request, Outcome::kInvalid, "a reader has no state to get");
   const auto note = notes_.find(session->worker);
-  if (note == notes_.end() || note->second.state_sequence == 0) return Finish(request, StateReplyFrame());
+  if (note == notes_.end() || note->second.state_sequence == 0)
+    return Finish(request, StateReplyFrame());
   Finish(request, StateReplyFrame{note->second.state_sequence, Payload(note->second.state)});
 }
 

@@ -27,10 +27,12 @@ struct StoredSlice {
   size_t bytes() const { return spec.count * sizeof(float); }
 };
 
-// The slices of one shard under one layout, in the layout's order: a slice is named by its position.
+// The slices of one shard under one layout, in the layout's order: a slice is named by its
+// position.
 //
-// Weights are immutable once stored: a commit swaps pointers, and whoever holds the old buffer goes on reading the old version,
-// whole. Memory: the weights twice and the state once. Deterministic; no threads.
+// Weights are immutable once stored: a commit swaps pointers, and whoever holds the old buffer goes
+// on reading the old version, whole. Memory: the weights twice and the state once. Deterministic;
+// no threads.
 class SliceStore {
  public:
   SliceStore() = default;
@@ -45,15 +47,16 @@ class SliceStore {
   std::shared_ptr<const Layout> shared_layout() const { return layout_; }
   uint64_t largest_slice_bytes() const { return largest_slice_bytes_; }
 
-  // The id of the tensor that a frame means by `name`, or, when that is empty, by `id`. INVALID_ARGUMENT, a sentence: there is
-  // none, or the two disagree.
+  // The id of the tensor that a frame means by `name`, or, when that is empty, by `id`.
+  // INVALID_ARGUMENT, a sentence: there is none, or the two disagree.
   absl::StatusOr<uint32_t> FindTensor(const std::string& name, uint32_t id) const;
 
-  // The slice [offset, offset + count) of the tensor, exactly. INVALID_ARGUMENT, a sentence: the layout has no such slice, or
-  // another shard holds it. REQUIRES: the tensor exists.
+  // The slice [offset, offset + count) of the tensor, exactly. INVALID_ARGUMENT, a sentence: the
+  // layout has no such slice, or another shard holds it. REQUIRES: the tensor exists.
   absl::StatusOr<uint32_t> FindSlice(uint32_t tensor_id, uint64_t offset, uint64_t count) const;
 
-  // The slices of the tensor that lie within [begin, end): [first, last). REQUIRES: the tensor exists.
+  // The slices of the tensor that lie within [begin, end): [first, last). REQUIRES: the tensor
+  // exists.
   std::pair<uint32_t, uint32_t> Within(uint32_t tensor_id, uint64_t begin, uint64_t end) const;
 
   // The weights of `version`: null unless it is the current one or the one before.
@@ -71,8 +74,9 @@ class SliceStore {
   std::shared_ptr<const Layout> layout_ = std::make_shared<Layout>();
   uint32_t shard_ = 0;
   uint64_t largest_slice_bytes_ = 0;
-  std::vector<StoredSlice> slices_;                   // ordered by (tensor_id, offset)
-  std::vector<uint32_t> first_of_;                    // by tensor_id: the position of its first slice; one more at the end
+  std::vector<StoredSlice> slices_;  // ordered by (tensor_id, offset)
+  std::vector<uint32_t>
+      first_of_;  // by tensor_id: the position of its first slice; one more at the end
   absl::flat_hash_map<std::string, uint32_t> id_of_;  // looked up only
 };
 

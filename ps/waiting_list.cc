@@ -27,7 +27,8 @@ void WaitingList::AddRead(const RequestRef& request, uint32_t slice, uint64_t ve
   reads_.emplace(read, Key(request.session, request.request_id));
 }
 
-std::optional<RequestRef> WaitingList::AddPush(const RequestRef& request, uint32_t slice, const PushId& id) {
+std::optional<RequestRef> WaitingList::AddPush(const RequestRef& request, uint32_t slice,
+                                               const PushId& id) {
   std::optional<RequestRef> previous = TakePush(slice, id);
   Find(request).push = PushKey(slice, id);
   pushes_.emplace(PushKey(slice, id), Key(request.session, request.request_id));
@@ -37,7 +38,8 @@ std::optional<RequestRef> WaitingList::AddPush(const RequestRef& request, uint32
 std::vector<WaitingList::Read> WaitingList::TakeReads(uint32_t slice, uint64_t version) {
   std::vector<Read> taken;
   auto it = reads_.lower_bound({slice, 0, 0});
-  while (it != reads_.end() && std::get<0>(it->first) == slice && std::get<1>(it->first) <= version) {
+  while (it != reads_.end() && std::get<0>(it->first) == slice &&
+         std::get<1>(it->first) <= version) {
     const auto waiter = requests_.find(it->second);
     taken.push_back({waiter->second.request, std::get<1>(it->first)});
     waiter->second.reads.erase(it->first);
@@ -75,7 +77,9 @@ std::vector<WaitingList::Expired> WaitingList::TakeExpired(absl::Time now) {
 }
 
 void WaitingList::Drop(uint64_t session) {
-  for (auto it = requests_.lower_bound({session, 0}); it != requests_.end() && it->first.first == session;) Erase(it++);
+  for (auto it = requests_.lower_bound({session, 0});
+       it != requests_.end() && it->first.first == session;)
+    Erase(it++);
 }
 
 absl::Time WaitingList::NextDeadline() const {

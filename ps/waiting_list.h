@@ -25,23 +25,26 @@ struct RequestRef {
   bool want_values = false;  // a push that wants the slice's values with its answer
 };
 
-// The requests that wait for others: reads for a version of a slice that is not there yet, and held pushes for the commit of
-// their step. Each has a deadline. A request may wait for many slices (a read), or for one (a push).
+// The requests that wait for others: reads for a version of a slice that is not there yet, and held
+// pushes for the commit of their step. Each has a deadline. A request may wait for many slices (a
+// read), or for one (a push).
 //
-// Holds references only, no payload; bounded by the sessions' credits. Deterministic; no threads, no clock.
+// Holds references only, no payload; bounded by the sessions' credits. Deterministic; no threads,
+// no clock.
 class WaitingList {
  public:
   // `request` waits until `slice` has `version`.
   void AddRead(const RequestRef& request, uint32_t slice, uint64_t version);
-  // `request` waits until the held push `id` of `slice` is committed. Returns the request that waited for that before, which
-  // no longer does.
+  // `request` waits until the held push `id` of `slice` is committed. Returns the request that
+  // waited for that before, which no longer does.
   std::optional<RequestRef> AddPush(const RequestRef& request, uint32_t slice, const PushId& id);
 
   struct Read {
     RequestRef request;
     uint64_t version = 0;
   };
-  // Takes out the reads of `slice` that wait for `version` or an older one, by (version, order of arrival).
+  // Takes out the reads of `slice` that wait for `version` or an older one, by (version, order of
+  // arrival).
   std::vector<Read> TakeReads(uint32_t slice, uint64_t version);
   // Takes out the request that waits for the held push, if any.
   std::optional<RequestRef> TakePush(uint32_t slice, const PushId& id);
@@ -52,7 +55,8 @@ class WaitingList {
     uint32_t slice = 0;          // the first of those it still waited for
     std::optional<PushId> push;  // not set: a read
   };
-  // Takes out the requests whose deadline is at or before `now`, the earliest first; TakeAll: all of them.
+  // Takes out the requests whose deadline is at or before `now`, the earliest first; TakeAll: all
+  // of them.
   std::vector<Expired> TakeExpired(absl::Time now);
   std::vector<Expired> TakeAll() { return TakeExpired(absl::InfiniteFuture()); }
 
@@ -65,8 +69,8 @@ class WaitingList {
   size_t size() const { return requests_.size(); }
 
  private:
-  using Key = std::pair<uint64_t, uint64_t>;                    // (session, request id)
-  using ReadKey = std::tuple<uint32_t, uint64_t, uint64_t>;     // (slice, version, order of arrival)
+  using Key = std::pair<uint64_t, uint64_t>;                 // (session, request id)
+  using ReadKey = std::tuple<uint32_t, uint64_t, uint64_t>;  // (slice, version, order of arrival)
   using PushKey = std::pair<uint32_t, PushId>;
 
   struct Waiter {

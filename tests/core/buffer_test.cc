@@ -13,7 +13,8 @@ namespace {
 
 TEST(BufferTest, BlocksAreAlignedAndHoldWhatWasAskedFor) {
   BufferPool pool;
-  for (const size_t bytes : {0, 1, 255, 256, 257, 384, 385, 512, 513, 4096, 1 << 20, (1 << 20) + 1}) {
+  for (const size_t bytes :
+       {0, 1, 255, 256, 257, 384, 385, 512, 513, 4096, 1 << 20, (1 << 20) + 1}) {
     Buffer buffer = pool.Allocate(bytes);
     ASSERT_TRUE(buffer);
     EXPECT_EQ(buffer.size(), bytes);

@@ -12,7 +12,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::vector<TensorShape> Tensors(const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes) {
+std::vector<TensorShape> Tensors(
+    const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes) {
   std::vector<TensorShape> tensors;
   for (const auto& [name, shape] : shapes) tensors.push_back({name, shape, {}});
   return tensors;
@@ -73,7 +74,8 @@ TEST(LayoutTest, SlicesAreWithinTheLimitNearlyEqualAndCoverTheTensors) {
 }
 
 TEST(LayoutTest, TheLargestSlicesGoFirstToTheEmptiestShard) {
-  const Layout layout = Made(Tensors({{"a", {10}}, {"b", {100}}, {"c", {60}}, {"d", {30}}}), 4096, 2);
+  const Layout layout =
+      Made(Tensors({{"a", {10}}, {"b", {100}}, {"c", {60}}, {"d", {30}}}), 4096, 2);
   ASSERT_EQ(layout.slices.size(), 4u);
   EXPECT_EQ(layout.slices[1].shard, 0u);  // b: 100
   EXPECT_EQ(layout.slices[2].shard, 1u);  // c: 60
@@ -99,7 +101,8 @@ TEST(LayoutTest, BadArgumentsAreRefused) {
   EXPECT_EQ(MakeLayout(tensors, 4095, 1, 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(MakeLayout(tensors, 60, 1, 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(MakeLayout(tensors, 0, 1, 1).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(MakeLayout(tensors, 64, 1, 1).status().message()), HasSubstr("make slice_bytes larger"));
+  EXPECT_THAT(std::string(MakeLayout(tensors, 64, 1, 1).status().message()),
+              HasSubstr("make slice_bytes larger"));
 }
 
 TEST(LayoutTest, ALayoutFromOutsideIsCheckedForGapsOverlapsAndUnknownShards) {
@@ -110,14 +113,22 @@ TEST(LayoutTest, ALayoutFromOutsideIsCheckedForGapsOverlapsAndUnknownShards) {
     return std::string(ValidateLayout(layout, 2).message());
   };
   EXPECT_EQ(broken([](Layout*) {}), "");
-  EXPECT_THAT(broken([](Layout* l) { l->slices.erase(l->slices.begin() + 1); }), HasSubstr("starts at element 16"));
-  EXPECT_THAT(broken([](Layout* l) { l->slices[0].count = 17; }), HasSubstr("starts at element 17"));
+  EXPECT_THAT(broken([](Layout* l) { l->slices.erase(l->slices.begin() + 1); }),
+              HasSubstr("starts at element 16"));
+  EXPECT_THAT(broken([](Layout* l) { l->slices[0].count = 17; }),
+              HasSubstr("starts at element 17"));
   EXPECT_THAT(broken([](Layout* l) { l->slices[0].count = 0; }), HasSubstr("has 0 elements"));
-  EXPECT_THAT(broken([](Layout* l) { l->slices[0].count = ~uint64_t{0}; }), HasSubstr("elements of 100 left"));
+  EXPECT_THAT(broken([](Layout* l) { l->slices[0].count = ~uint64_t{0}; }),
+              HasSubstr("elements of 100 left"));
   EXPECT_THAT(broken([](Layout* l) { l->slices[1].shard = 2; }), HasSubstr("shard 2 of 2"));
-  EXPECT_THAT(broken([](Layout* l) { l->slices.pop_back(); }), HasSubstr("'b' starts at element 0"));
-  EXPECT_THAT(broken([](Layout* l) { l->slices.push_back({3, 0, 1, 0}); }), HasSubstr("of no tensor"));
-  EXPECT_THAT(broken([](Layout* l) { std::swap(l->slices[0], l->slices[1]); }), HasSubstr("starts at element 0"));
+  EXPECT_THAT(broken([](Layout* l) { l->slices.pop_back(); }),
+              HasSubstr("'b' starts at element 0"));
+  EXPECT_THAT(broken([](Layout* l) {
+                l->slices.push_back({3, 0, 1, 0});
+              }),
+              HasSubstr("of no tensor"));
+  EXPECT_THAT(broken([](Layout* l) { std::swap(l->slices[0], l->slices[1]); }),
+              HasSubstr("starts at element 0"));
   EXPECT_THAT(broken([](Layout* l) { l->shard_addresses = {"x:1"}; }), HasSubstr("1 addresses"));
   EXPECT_THAT(broken([](Layout* l) { l->tensors[0].shape = {-1}; }), HasSubstr("dimension of -1"));
 }

@@ -56,7 +56,8 @@ class JobTest : public testing::Test {
   static Payload Whole(const std::vector<float>& values) {
     const auto owner = std::make_shared<std::vector<float>>(values);
     Payload payload;
-    payload.Append(reinterpret_cast<const char*>(owner->data()), owner->size() * sizeof(float), owner);
+    payload.Append(reinterpret_cast<const char*>(owner->data()), owner->size() * sizeof(float),
+                   owner);
     return payload;
   }
 
@@ -94,7 +95,8 @@ class JobTest : public testing::Test {
 };
 
 TEST_F(JobTest, InitFillsTheSliceFromTheTensorsInitializerAndTheStateWithZeros) {
-  auto tensor = std::make_shared<TensorShape>(TensorShape{"w", {100}, {InitializerSpec::Kind::kNormal, 0, 1}});
+  auto tensor = std::make_shared<TensorShape>(
+      TensorShape{"w", {100}, {InitializerSpec::Kind::kNormal, 0, 1}});
   std::vector<float> expected(100);
   Initialize(*tensor, 7, 0, 100, expected.data());
   Job job;
@@ -102,7 +104,8 @@ TEST_F(JobTest, InitFillsTheSliceFromTheTensorsInitializerAndTheStateWithZeros) 
   job.work = InitJob{tensor, 7, 50, {}, Empty(30), {Filled(Random(30, 1)), Buffer()}};
   EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
   const InitJob& init = std::get<InitJob>(job.work);
-  EXPECT_EQ(Read(init.weights_out), std::vector<float>(expected.begin() + 50, expected.begin() + 80));
+  EXPECT_EQ(Read(init.weights_out),
+            std::vector<float>(expected.begin() + 50, expected.begin() + 80));
   EXPECT_EQ(Read(init.state_out[0]), std::vector<float>(30, 0.0f));
 }
 
@@ -132,7 +135,8 @@ TEST_F(JobTest, AddendsAreLeftOrRightOperandsInOrder) {
   Job job = FoldOf(Whole({1.0f, 1.0f}), 2);
   Fold(job).addends = {{Filled({1e8f, 1e8f}), true}, {Filled({-1e8f, 3.0f}), false}};
   EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
-  EXPECT_EQ(Read(Fold(job).sum_out), (std::vector<float>{(1e8f + 1.0f) - 1e8f, (1e8f + 1.0f) + 3.0f}));
+  EXPECT_EQ(Read(Fold(job).sum_out),
+            (std::vector<float>{(1e8f + 1.0f) - 1e8f, (1e8f + 1.0f) + 3.0f}));
 }
 
 TEST_F(JobTest, AFoldEqualsTheSameSumsOfWholeArraysWhereverTheGradientIsCut) {
@@ -181,7 +185,8 @@ TEST_F(JobTest, WithoutAGradientTheStartIsFolded) {
 }
 
 TEST_F(JobTest, NonFiniteGradientsAreSeenOnEveryPath) {
-  for (const float poison : {kNaN, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+  for (const float poison :
+       {kNaN, std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
     for (const size_t at : {0, 500, 4999}) {
       std::vector<float> gradient = Random(5000, 8);
       gradient[at] = poison;
@@ -213,7 +218,8 @@ TEST_F(JobTest, AnUpdateThatOverflowsTheWeightsIsRefused) {
 }
 
 TEST_F(JobTest, EveryFaultHasASentence) {
-  for (const JobFault fault : {JobFault::kNone, JobFault::kNonFiniteGradient, JobFault::kSumOverflow, JobFault::kNonFiniteResult}) {
+  for (const JobFault fault : {JobFault::kNone, JobFault::kNonFiniteGradient,
+                               JobFault::kSumOverflow, JobFault::kNonFiniteResult}) {
     EXPECT_STRNE(JobFaultSentence(fault), "unknown fault");
   }
 }

@@ -92,8 +92,8 @@ TEST_F(BspPolicyTest, APartialOverlapIsInvalidAndNamesThePartsHeld) {
 }
 
 TEST_F(BspPolicyTest, WhatIsNotABlockOfTheTreeIsInvalid) {
-  for (const PartBlock block : {PartBlock{0, 0}, PartBlock{1, 2}, PartBlock{0, 3}, PartBlock{4, 1}, PartBlock{0, 8},
-                                PartBlock{0xffffffff, 2}}) {
+  for (const PartBlock block : {PartBlock{0, 0}, PartBlock{1, 2}, PartBlock{0, 3}, PartBlock{4, 1},
+                                PartBlock{0, 8}, PartBlock{0xffffffff, 2}}) {
     EXPECT_EQ(policy.Admit(0, 0, Terms(0, 0, block.first, block.parts)).kind, Kind::kInvalid);
   }
 }
@@ -144,14 +144,16 @@ TEST_F(BspPolicyTest, WhoeverWaitsLearnsForWhom) {
   Take(Terms(7, 0, 2, 1));
   EXPECT_EQ(policy.WaitsFor(0, 0), "step 0 waits for part 3 (never seen)");
   Take(Terms(8, 0, 3, 1));
-  EXPECT_EQ(policy.WaitsFor(0, 1),
-            "step 1 waits for parts 0 to 1 (last held by worker 0), part 2 (last held by worker 7), "
-            "part 3 (last held by worker 8)");
+  EXPECT_EQ(
+      policy.WaitsFor(0, 1),
+      "step 1 waits for parts 0 to 1 (last held by worker 0), part 2 (last held by worker 7), "
+      "part 3 (last held by worker 8)");
 }
 
 TEST_F(BspPolicyTest, TheSentenceOfWhoIsMissingStaysShort) {
   BspPolicy wide(/*gradient_shards=*/65536, /*slices=*/1);
-  for (uint32_t part = 0; part < 200; part += 2) wide.Take(0, Terms(part, 0, part, 1), FoldPlan(), Buffer());
+  for (uint32_t part = 0; part < 200; part += 2)
+    wide.Take(0, Terms(part, 0, part, 1), FoldPlan(), Buffer());
   EXPECT_LT(wide.WaitsFor(0, 0).size(), 500u);
   EXPECT_THAT(wide.WaitsFor(0, 0), HasSubstr("..."));
 }

@@ -88,7 +88,8 @@ TEST_F(SessionCreditsTest, ABareCreditIsDueOnlyWhenTheClientMayRunOut) {
   EXPECT_FALSE(credits.WantsCredit(100));
 }
 
-// A client that pushes whenever its own count allows never stands still while everything it sent has been released.
+// A client that pushes whenever its own count allows never stands still while everything it sent
+// has been released.
 TEST_F(SessionCreditsTest, NoClientIsLeftWithoutCreditThatWasReleased) {
   for (uint64_t size = 1; size <= 100; ++size) {
     SessionCredits server({3, 100, 1000});

@@ -29,7 +29,8 @@ class ShardAspTest : public testing::Test {
 
 TEST_F(ShardAspTest, EveryPushIsAVersion) {
   for (uint64_t sequence = 1; sequence <= 3; ++sequence) {
-    const PushReplyFrame reply = harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, sequence, 0, 2.0f)));
+    const PushReplyFrame reply =
+        harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, sequence, 0, 2.0f)));
     EXPECT_EQ(reply.outcome, Outcome::kApplied);
     EXPECT_EQ(reply.version, sequence);
   }
@@ -54,7 +55,8 @@ TEST_F(ShardAspTest, BeyondTheBoundAPushIsStaleAndBringsFreshValues) {
 
 TEST_F(ShardAspTest, TheBoundIsToldInTheHello) {
   const uint64_t session = harness.Open();
-  const std::vector<ServerFrame> answers = harness.Answers(session, harness.Send(session, harness.HelloOf(9)));
+  const std::vector<ServerFrame> answers =
+      harness.Answers(session, harness.Send(session, harness.HelloOf(9)));
   const auto& reply = std::get<HelloReplyFrame>(answers[0].kind);
   EXPECT_TRUE(reply.has_max_staleness);
   EXPECT_EQ(reply.max_staleness, 1u);
@@ -70,8 +72,10 @@ TEST_F(ShardAspTest, AnAtomicPushIsNotYetThere) {
 }
 
 TEST_F(ShardAspTest, ReadingAtAStepIsInvalid) {
-  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0))).reason,
-              HasSubstr("of bsp"));
+  EXPECT_THAT(
+      harness.ErrorReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0)))
+          .reason,
+      HasSubstr("of bsp"));
   SyncFrame sync;
   sync.at_step = true;
   EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, sync)).reason, HasSubstr("of bsp"));
@@ -109,11 +113,13 @@ TEST_F(ShardAspTest, TheScheduleCountsVersions) {
   options.shard.schedule.gamma = 0.5;
   ShardHarness stepped(options);
   const uint64_t session = stepped.Connect(1);
-  for (uint64_t sequence = 1; sequence <= 4; ++sequence) stepped.Send(session, stepped.PushOf(1, sequence, 0, 1.0f));
+  for (uint64_t sequence = 1; sequence <= 4; ++sequence)
+    stepped.Send(session, stepped.PushOf(1, sequence, 0, 1.0f));
   EXPECT_EQ(stepped.Weight(0), -3.0f);  // 1 + 1 + 1/2 + 1/2
 }
 
-// Workers push from bases of every age, jobs end in any order: no applied push exceeds the bound, each counts once.
+// Workers push from bases of every age, jobs end in any order: no applied push exceeds the bound,
+// each counts once.
 TEST_F(ShardAspTest, TheBoundIsNeverExceededHoweverJobsAreShuffled) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     const uint64_t bound = seed % 4;
@@ -129,7 +135,8 @@ TEST_F(ShardAspTest, TheBoundIsNeverExceededHoweverJobsAreShuffled) {
     std::vector<Sent> sent;
     for (uint64_t i = 0; i < 200; ++i) {
       const uint64_t who = shuffled.random() % 4;
-      PushFrame push = shuffled.PushOf(who, i + 1, static_cast<uint32_t>(shuffled.random() % 4), 1.0f);
+      PushFrame push =
+          shuffled.PushOf(who, i + 1, static_cast<uint32_t>(shuffled.random() % 4), 1.0f);
       sent.push_back({sessions[who], 0, push.base_version});
       sent.back().request = shuffled.Send(sessions[who], push);
       if (shuffled.random() % 2 == 0) shuffled.RunOneJob();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Same bits: whatever the shards, the slices, the order of arrival and of jobs; and no payload-sized allocation after warm-up.
+// Same bits: whatever the shards, the slices, the order of arrival and of jobs; and no
+// payload-sized allocation after warm-up.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -53,7 +54,8 @@ std::vector<float> Plus(const std::vector<float>& a, const std::vector<float>& b
 }
 
 // The sum of a block of the tree, as its definition says.
-std::vector<float> BlockSum(const TensorShape& tensor, uint64_t step, PartBlock block, uint32_t parts) {
+std::vector<float> BlockSum(const TensorShape& tensor, uint64_t step, PartBlock block,
+                            uint32_t parts) {
   if (block.parts == 1) return Gradient(tensor, step, block.first);
   uint32_t half = 1;
   while (half * 2 < block.parts) half *= 2;
@@ -72,7 +74,8 @@ std::vector<std::vector<float>> PlainLoop(const ShardOptions& options) {
     std::vector<float> state[2] = {std::vector<float>(count), std::vector<float>(count)};
     Initialize(tensor, kSeed, 0, count, weights.data());
     for (uint64_t step = 0; step < kSteps; ++step) {
-      const std::vector<float> sum = BlockSum(tensor, step, {0, options.gradient_shards}, options.gradient_shards);
+      const std::vector<float> sum =
+          BlockSum(tensor, step, {0, options.gradient_shards}, options.gradient_shards);
       ApplyCall call;
       call.gradient = sum.data();
       call.scale = 1.0f / static_cast<float>(examples);
@@ -125,7 +128,9 @@ class Cluster {
         const SliceSnapshot snapshot = harness->shard.snapshot(slice);
         EXPECT_EQ(snapshot.version, kSteps);
         const std::vector<float> values = harness->Weights(slice);
-        std::copy(values.begin(), values.end(), all[snapshot.spec.tensor_id - 1].begin() + static_cast<long>(snapshot.spec.offset));
+        std::copy(
+            values.begin(), values.end(),
+            all[snapshot.spec.tensor_id - 1].begin() + static_cast<long>(snapshot.spec.offset));
       }
     }
     return all;
@@ -142,12 +147,15 @@ class Cluster {
       for (const PartBlock& block : RandomBlocks()) {
         const std::vector<float> sum = BlockSum(model[spec.tensor_id - 1], step, block, parts_);
         const auto begin = sum.begin() + static_cast<long>(spec.offset);
-        PushFrame push = harness.PushOf(0, ++sequence_, slice, std::vector<float>(begin, begin + static_cast<long>(spec.count)));
+        PushFrame push =
+            harness.PushOf(0, ++sequence_, slice,
+                           std::vector<float>(begin, begin + static_cast<long>(spec.count)));
         push.lowest_pending = sequence_ > 2000 ? sequence_ - 2000 : 0;
         push.first_part = block.first;
         push.parts = block.parts;
         push.examples = 0;
-        for (uint32_t part = block.first; part < block.first + block.parts; ++part) push.examples += Examples(part);
+        for (uint32_t part = block.first; part < block.first + block.parts; ++part)
+          push.examples += Examples(part);
         pushes.push_back(std::move(push));
       }
     }
@@ -179,7 +187,9 @@ class Cluster {
 bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].size() != b[i].size() || std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
+    if (a[i].size() != b[i].size() ||
+        std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0)
+      return false;
   }
   return true;
 }
@@ -195,7 +205,8 @@ TEST(ShardBitsTest, AnyShardsSlicesAndOrderGiveTheBitsOfThePlainLoop) {
           Cluster cluster(options, slice_bytes, shards, ++seed);
           cluster.Train();
           EXPECT_TRUE(SameBits(cluster.Weights(), expected))
-              << OptimizerName(type) << ", G = " << parts << ", slices of " << slice_bytes << ", shards " << shards;
+              << OptimizerName(type) << ", G = " << parts << ", slices of " << slice_bytes
+              << ", shards " << shards;
         }
       }
     }

@@ -12,7 +12,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Two parts a step, SGD with rate 1 on zeros: a step with gradients a and b of one example each ends at w - (a + b) / 2.
+// Two parts a step, SGD with rate 1 on zeros: a step with gradients a and b of one example each
+// ends at w - (a + b) / 2.
 ShardHarness::Options TwoParts() {
   ShardHarness::Options options;
   options.shard.epoch = 5;
@@ -23,12 +24,15 @@ ShardHarness::Options TwoParts() {
 
 class ShardBspTest : public testing::Test {
  protected:
-  PushFrame PartOf(uint64_t worker, uint64_t sequence, uint32_t part, float value, uint32_t slice = 0) {
+  PushFrame PartOf(uint64_t worker, uint64_t sequence, uint32_t part, float value,
+                   uint32_t slice = 0) {
     PushFrame push = harness.PushOf(worker, sequence, slice, value);
     push.first_part = part;
     return push;
   }
-  uint64_t SendA(PushFrame push, uint32_t deadline_ms = 0) { return harness.Send(a, std::move(push), deadline_ms); }
+  uint64_t SendA(PushFrame push, uint32_t deadline_ms = 0) {
+    return harness.Send(a, std::move(push), deadline_ms);
+  }
   uint64_t SendB(PushFrame push) { return harness.Send(b, std::move(push)); }
   // Commits the present step of slice 0 by pushes that nobody asks about again.
   void Step() {
@@ -143,7 +147,8 @@ TEST_F(ShardBspTest, AHeldPushSentAgainIsAnsweredToTheNewerRequest) {
 TEST_F(ShardBspTest, ASuccessorInheritsAHeldPartAndTheStepIsFinishedOnce) {
   SendA(PartOf(1, 1, 0, 2.0f));
   const uint64_t successor = harness.Connect(1, /*incarnation=*/2);
-  EXPECT_EQ(harness.PushReply(successor, harness.Send(successor, PartOf(1, 1, 0, 2.0f))).first, Outcome::kPending);
+  EXPECT_EQ(harness.PushReply(successor, harness.Send(successor, PartOf(1, 1, 0, 2.0f))).first,
+            Outcome::kPending);
   EXPECT_EQ(harness.PushReply(b, SendB(PartOf(2, 1, 1, 2.0f))).outcome, Outcome::kApplied);
   EXPECT_EQ(harness.Weight(0), -2.0f);
 }
@@ -153,7 +158,8 @@ TEST_F(ShardBspTest, TheSuccessorLearnsWhatItsPredecessorLeftBehind) {
   const uint64_t successor = harness.Open();
   HelloFrame hello = harness.HelloOf(1);
   hello.incarnation = 2;
-  const std::vector<ServerFrame> answers = harness.Answers(successor, harness.Send(successor, hello));
+  const std::vector<ServerFrame> answers =
+      harness.Answers(successor, harness.Send(successor, hello));
   const auto& reply = std::get<HelloReplyFrame>(answers[0].kind);
   EXPECT_EQ(reply.last_sequence, 101u);
   EXPECT_EQ(reply.last_batch, 201u);
@@ -202,22 +208,32 @@ TEST_F(ShardBspTest, APushThatMakesNoSenseIsInvalidAndSaysWhy) {
     return reply.reason;
   };
   EXPECT_THAT(reason([](PushFrame* p) { p->tensor_id = 9; }), HasSubstr("no tensor has the id 9"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->layer_name = "nope"; }), HasSubstr("no tensor is named 'nope'"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->offset = 1; }), HasSubstr("no slice of tensor 'w' at offset 1"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->layer_name = "nope"; }),
+              HasSubstr("no tensor is named 'nope'"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->offset = 1; }),
+              HasSubstr("no slice of tensor 'w' at offset 1"));
   EXPECT_THAT(reason([](PushFrame* p) { p->count = 15; }), HasSubstr("with 15 elements"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->worker_id = 2; }), HasSubstr("of worker 2 in a session of worker 1"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->worker_id = 2; }),
+              HasSubstr("of worker 2 in a session of worker 1"));
   EXPECT_THAT(reason([](PushFrame* p) { p->sequence = 0; }), HasSubstr("at least 1"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->lowest_pending = p->sequence + 1; }), HasSubstr("lowest_pending"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->codec = static_cast<Codec>(17); }), HasSubstr("unsupported codec 17"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->atomicity = static_cast<Atomicity>(8); }), HasSubstr("unsupported atomicity 8"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->lowest_pending = p->sequence + 1; }),
+              HasSubstr("lowest_pending"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->codec = static_cast<Codec>(17); }),
+              HasSubstr("unsupported codec 17"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->atomicity = static_cast<Atomicity>(8); }),
+              HasSubstr("unsupported atomicity 8"));
   EXPECT_THAT(reason([](PushFrame* p) { p->learning_rate = -0.5; }), HasSubstr("learning rate"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->learning_rate = std::numeric_limits<double>::quiet_NaN(); }), HasSubstr("learning rate"));
+  EXPECT_THAT(
+      reason([](PushFrame* p) { p->learning_rate = std::numeric_limits<double>::quiet_NaN(); }),
+      HasSubstr("learning rate"));
   EXPECT_THAT(reason([](PushFrame* p) { p->learning_rate = 1e300; }), HasSubstr("learning rate"));
   EXPECT_THAT(reason([](PushFrame* p) { p->examples = ~uint64_t{0}; }), HasSubstr("2^40"));
   EXPECT_THAT(reason([](PushFrame* p) { p->parts = 0; }), HasSubstr("not a block"));
   EXPECT_THAT(reason([](PushFrame* p) { p->first_part = 2; }), HasSubstr("not a block"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->gradient = Payload(); }), HasSubstr("the gradient has 0 bytes; 16 elements have 64"));
-  EXPECT_THAT(reason([](PushFrame* p) { p->gradient.Append("x", 1, nullptr); }), HasSubstr("65 bytes"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->gradient = Payload(); }),
+              HasSubstr("the gradient has 0 bytes; 16 elements have 64"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->gradient.Append("x", 1, nullptr); }),
+              HasSubstr("65 bytes"));
   EXPECT_THAT(reason([](PushFrame* p) {
                 p->examples = 0;
                 p->gradient.Append("x", 1, nullptr);
@@ -252,7 +268,8 @@ TEST_F(ShardBspTest, PoisonStaysOutAndThePartStaysOpen) {
 
 TEST_F(ShardBspTest, AnUpdateThatWouldOverflowTheWeightsIsRefused) {
   SendA(PartOf(1, 1, 0, 2.0f));
-  const PushReplyFrame reply = harness.PushReply(b, SendB(PartOf(2, 1, 1, std::numeric_limits<float>::max())));
+  const PushReplyFrame reply =
+      harness.PushReply(b, SendB(PartOf(2, 1, 1, std::numeric_limits<float>::max())));
   EXPECT_EQ(reply.outcome, Outcome::kApplied);  // half of it still fits
   PushFrame push = PartOf(1, 2, 0, 3e38f);
   push.learning_rate = 1e20;
@@ -339,7 +356,8 @@ TEST_F(ShardBspTest, PushesBehindARunningJobAreJudgedWhenItIsDone) {
   const uint64_t third = SendA(next);
   EXPECT_EQ(harness.jobs.size(), 1u);
   harness.RunJobs();
-  EXPECT_EQ(harness.PushReply(a, first).outcome, Outcome::kPending);  // sent again: the newer request is answered
+  EXPECT_EQ(harness.PushReply(a, first).outcome,
+            Outcome::kPending);  // sent again: the newer request is answered
   EXPECT_EQ(harness.PushReply(a, again).outcome, Outcome::kApplied);
   EXPECT_EQ(harness.PushReply(b, second).outcome, Outcome::kApplied);
   EXPECT_FALSE(harness.HasAnswer(a, third));
@@ -364,10 +382,12 @@ TEST_F(ShardBspTest, StateIsKeptForTheWorkerAndTheNewestSequenceWins) {
     PutStateFrame frame;
     frame.sequence = sequence;
     frame.state.Append(text, 3, nullptr);
-    return std::get<StateReplyFrame>(harness.Answers(session, harness.Send(session, frame))[0].kind);
+    return std::get<StateReplyFrame>(
+        harness.Answers(session, harness.Send(session, frame))[0].kind);
   };
   const auto get = [&](uint64_t session) {
-    return std::get<StateReplyFrame>(harness.Answers(session, harness.Send(session, GetStateFrame()))[0].kind);
+    return std::get<StateReplyFrame>(
+        harness.Answers(session, harness.Send(session, GetStateFrame()))[0].kind);
   };
   EXPECT_EQ(get(a).sequence, 0u);
   EXPECT_EQ(put(a, 5, "abc").sequence, 5u);
@@ -387,7 +407,8 @@ TEST_F(ShardBspTest, AStateTooLargeOrWithoutASequenceIsInvalid) {
   const std::string large((64 << 10) + 1, 'x');
   put.state.Append(large.data(), large.size(), nullptr);
   EXPECT_THAT(harness.ErrorReply(a, harness.Send(a, put)).reason, HasSubstr("65537 bytes"));
-  EXPECT_THAT(harness.ErrorReply(a, harness.Send(a, PutStateFrame())).reason, HasSubstr("at least 1"));
+  EXPECT_THAT(harness.ErrorReply(a, harness.Send(a, PutStateFrame())).reason,
+              HasSubstr("at least 1"));
 }
 
 TEST_F(ShardBspTest, StatusNamesTheLeastStepAndWhomItWaitsFor) {

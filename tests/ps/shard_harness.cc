@@ -15,7 +15,8 @@ std::vector<float> Floats(const Payload& payload) {
   return floats;
 }
 
-ShardHarness::ShardHarness(Options options) : shard(options.shard, &pool), options_(std::move(options)) {
+ShardHarness::ShardHarness(Options options)
+    : shard(options.shard, &pool), options_(std::move(options)) {
   EXPECT_TRUE(ValidateShardOptions(options_.shard).ok()) << ValidateShardOptions(options_.shard);
   if (!options_.install) return;
   const absl::Status installed = Install(options_.shard.epoch);
@@ -23,7 +24,8 @@ ShardHarness::ShardHarness(Options options) : shard(options.shard, &pool), optio
 }
 
 absl::Status ShardHarness::Install(uint64_t epoch) {
-  absl::StatusOr<Layout> layout = MakeLayout(options_.tensors, options_.slice_bytes, options_.shards, epoch);
+  absl::StatusOr<Layout> layout =
+      MakeLayout(options_.tensors, options_.slice_bytes, options_.shards, epoch);
   if (!layout.ok()) return layout.status();
   Effects effects;
   absl::Status status = shard.Install(*layout, now, &effects);
@@ -50,7 +52,8 @@ HelloFrame ShardHarness::HelloOf(uint64_t worker) const {
   return hello;
 }
 
-uint64_t ShardHarness::Connect(uint64_t worker, uint64_t incarnation, uint64_t nonce, uint32_t lane) {
+uint64_t ShardHarness::Connect(uint64_t worker, uint64_t incarnation, uint64_t nonce,
+                               uint32_t lane) {
   HelloFrame hello = HelloOf(worker);
   hello.incarnation = incarnation;
   hello.session_nonce = nonce;
@@ -74,7 +77,8 @@ void ShardHarness::Disconnect(uint64_t session) {
   Handle(std::move(effects));
 }
 
-uint64_t ShardHarness::Send(uint64_t session, decltype(ClientFrame::kind) kind, uint32_t deadline_ms) {
+uint64_t ShardHarness::Send(uint64_t session, decltype(ClientFrame::kind) kind,
+                            uint32_t deadline_ms) {
   ClientFrame frame;
   frame.request_id = next_request_++;
   frame.deadline_ms = deadline_ms;
@@ -159,7 +163,8 @@ Frame Only(const std::vector<ServerFrame>& frames, uint64_t request) {
   EXPECT_EQ(frames[0].trace_id, request + 1000);
   const Frame* frame = std::get_if<Frame>(&frames[0].kind);
   EXPECT_NE(frame, nullptr) << "the answer is of kind " << frames[0].kind.index();
-  if (const auto* error = std::get_if<ErrorReplyFrame>(&frames[0].kind); error != nullptr && frame == nullptr) {
+  if (const auto* error = std::get_if<ErrorReplyFrame>(&frames[0].kind);
+      error != nullptr && frame == nullptr) {
     ADD_FAILURE() << error->reason;
   }
   return frame == nullptr ? Frame() : *frame;
@@ -184,14 +189,16 @@ absl::Status ShardHarness::CloseStatus(uint64_t session) const {
   return it == closed_.end() ? absl::OkStatus() : it->second;
 }
 
-PushFrame ShardHarness::PushOf(uint64_t worker, uint64_t sequence, uint32_t slice, const std::vector<float>& values) {
+PushFrame ShardHarness::PushOf(uint64_t worker, uint64_t sequence, uint32_t slice,
+                               const std::vector<float>& values) {
   const SliceSnapshot snapshot = shard.snapshot(slice);
   PushFrame push;
   push.tensor_id = snapshot.spec.tensor_id;
   push.worker_id = worker;
   push.sequence = sequence;
   push.base_version = snapshot.version;
-  push.atomicity = options_.shard.mode == ConsistencyMode::kAsp ? Atomicity::kSlice : Atomicity::kAll;
+  push.atomicity =
+      options_.shard.mode == ConsistencyMode::kAsp ? Atomicity::kSlice : Atomicity::kAll;
   push.offset = snapshot.spec.offset;
   push.count = snapshot.spec.count;
   push.step = snapshot.version;
@@ -199,12 +206,14 @@ PushFrame ShardHarness::PushOf(uint64_t worker, uint64_t sequence, uint32_t slic
   push.batch = 100 + sequence;
   push.examples = 1;
   const auto owner = std::make_shared<std::vector<float>>(values);
-  push.gradient.Append(reinterpret_cast<const char*>(owner->data()), owner->size() * sizeof(float), owner);
+  push.gradient.Append(reinterpret_cast<const char*>(owner->data()), owner->size() * sizeof(float),
+                       owner);
   return push;
 }
 
 PushFrame ShardHarness::PushOf(uint64_t worker, uint64_t sequence, uint32_t slice, float value) {
-  return PushOf(worker, sequence, slice, std::vector<float>(shard.snapshot(slice).spec.count, value));
+  return PushOf(worker, sequence, slice,
+                std::vector<float>(shard.snapshot(slice).spec.count, value));
 }
 
 PullFrame ShardHarness::PullOf(uint32_t slice, PullCondition condition, uint64_t version) const {
@@ -218,7 +227,9 @@ PullFrame ShardHarness::PullOf(uint32_t slice, PullCondition condition, uint64_t
   return pull;
 }
 
-float ShardHarness::Weight(uint32_t slice) const { return shard.snapshot(slice).weights.floats()[0]; }
+float ShardHarness::Weight(uint32_t slice) const {
+  return shard.snapshot(slice).weights.floats()[0];
+}
 
 std::vector<float> ShardHarness::Weights(uint32_t slice) const {
   const SliceSnapshot snapshot = shard.snapshot(slice);

@@ -13,8 +13,9 @@
 
 namespace weir {
 
-// A shard in a test's hands: sessions are numbers, time is a variable, answers are kept by session and request, and jobs run at
-// once, or when the test says so, in an order drawn from a seed. Outbound frames count as taken at once unless told otherwise.
+// A shard in a test's hands: sessions are numbers, time is a variable, answers are kept by session
+// and request, and jobs run at once, or when the test says so, in an order drawn from a seed.
+// Outbound frames count as taken at once unless told otherwise.
 class ShardHarness {
  public:
   struct Options {
@@ -33,7 +34,8 @@ class ShardHarness {
 
   // Opens a session; with a hello for `worker`, whose answer is taken out.
   uint64_t Open();
-  uint64_t Connect(uint64_t worker, uint64_t incarnation = 1, uint64_t nonce = 1, uint32_t lane = 0);
+  uint64_t Connect(uint64_t worker, uint64_t incarnation = 1, uint64_t nonce = 1,
+                   uint32_t lane = 0);
   uint64_t ConnectReader();
   HelloFrame HelloOf(uint64_t worker) const;
   void Disconnect(uint64_t session);
@@ -42,7 +44,8 @@ class ShardHarness {
   uint64_t Send(uint64_t session, decltype(ClientFrame::kind) kind, uint32_t deadline_ms = 0);
   void SendFrame(uint64_t session, ClientFrame frame);
 
-  // Runs the jobs that are out, and those that follow from them; one of those that are out, drawn from the seed.
+  // Runs the jobs that are out, and those that follow from them; one of those that are out, drawn
+  // from the seed.
   void RunJobs();
   bool RunOneJob();
   // Lets time pass and ticks.
@@ -58,16 +61,20 @@ class ShardHarness {
   PullReplyFrame PullReply(uint64_t session, uint64_t request);
   PushReplyFrame PushReply(uint64_t session, uint64_t request);
   ErrorReplyFrame ErrorReply(uint64_t session, uint64_t request);
-  bool HasAnswer(uint64_t session, uint64_t request) const { return answers_.count({session, request}) > 0; }
+  bool HasAnswer(uint64_t session, uint64_t request) const {
+    return answers_.count({session, request}) > 0;
+  }
   // How the shard closed the session; OK: it did not.
   absl::Status CloseStatus(uint64_t session) const;
 
   // A push of slice `slice` whose gradient is `value` everywhere, of one example.
   PushFrame PushOf(uint64_t worker, uint64_t sequence, uint32_t slice, float value);
   // The same with these values.
-  PushFrame PushOf(uint64_t worker, uint64_t sequence, uint32_t slice, const std::vector<float>& values);
+  PushFrame PushOf(uint64_t worker, uint64_t sequence, uint32_t slice,
+                   const std::vector<float>& values);
   // A pull of slice `slice` alone.
-  PullFrame PullOf(uint32_t slice, PullCondition condition = PullCondition::kAny, uint64_t version = 0) const;
+  PullFrame PullOf(uint32_t slice, PullCondition condition = PullCondition::kAny,
+                   uint64_t version = 0) const;
   // The first weight of the slice as it is now; its version.
   float Weight(uint32_t slice) const;
   uint64_t Version(uint32_t slice) const { return shard.snapshot(slice).version; }
@@ -79,7 +86,7 @@ class ShardHarness {
   bool jobs_run_at_once = true;
   bool frames_are_taken_at_once = true;
   std::mt19937_64 random{1};
-  std::vector<Job> jobs;  // out
+  std::vector<Job> jobs;       // out
   uint64_t last_released = 0;  // push_bytes_released of the last frame
   uint64_t credit_frames = 0;
 

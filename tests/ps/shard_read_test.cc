@@ -30,8 +30,10 @@ class ShardReadTest : public testing::Test {
   // Commits one step of `slice`: SGD with rate 0.01 on a gradient of `value`.
   void Step(uint32_t slice, float value = 1.0f) {
     const uint64_t sequence = ++sequence_;
-    EXPECT_EQ(harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, sequence, slice, value))).outcome,
-              Outcome::kApplied);
+    EXPECT_EQ(
+        harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, sequence, slice, value)))
+            .outcome,
+        Outcome::kApplied);
   }
   std::vector<float> Initial(const TensorShape& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.count()));
@@ -88,8 +90,10 @@ TEST_F(ShardReadTest, BindNamesTensorsAndTheirSlicesHere) {
 }
 
 TEST_F(ShardReadTest, BindOfAnUnknownNameIsInvalid) {
-  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, BindFrame{{"b", "nope"}})).reason, HasSubstr("'nope'"));
-  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, BindFrame{{""}})).reason, HasSubstr("empty"));
+  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, BindFrame{{"b", "nope"}})).reason,
+              HasSubstr("'nope'"));
+  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, BindFrame{{""}})).reason,
+              HasSubstr("empty"));
 }
 
 TEST_F(ShardReadTest, BindNeverMakesAFrameBeyondTheLimit) {
@@ -98,7 +102,8 @@ TEST_F(ShardReadTest, BindNeverMakesAFrameBeyondTheLimit) {
   for (int i = 0; i < 20; ++i) options.tensors.push_back({"tensor" + std::to_string(i), {3}, {}});
   ShardHarness small(options);
   const uint64_t session = small.Connect(1);
-  EXPECT_THAT(small.ErrorReply(session, small.Send(session, BindFrame())).reason, HasSubstr("fewer names"));
+  EXPECT_THAT(small.ErrorReply(session, small.Send(session, BindFrame())).reason,
+              HasSubstr("fewer names"));
 }
 
 TEST_F(ShardReadTest, APulledSliceIsOneVersionHoweverManyCommitsCome) {
@@ -119,40 +124,49 @@ TEST_F(ShardReadTest, AnswersShareTheBufferOfTheSlice) {
 }
 
 TEST_F(ShardReadTest, HaveBringsValuesOnlyWhenTheyDiffer) {
-  PullReplyFrame reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kHave, 0)));
+  PullReplyFrame reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kHave, 0)));
   EXPECT_TRUE(reply.not_modified);
   EXPECT_EQ(reply.version, 0u);
   EXPECT_TRUE(reply.tensor_data.empty());
   Step(0);
-  reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kHave, 0)));
+  reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kHave, 0)));
   EXPECT_FALSE(reply.not_modified);
   EXPECT_EQ(reply.version, 1u);
   EXPECT_EQ(reply.tensor_data.size(), 64u);
 }
 
 TEST_F(ShardReadTest, ExpectBringsThatVersionOrStale) {
-  PullReplyFrame reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 1)));
+  PullReplyFrame reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 1)));
   EXPECT_TRUE(reply.stale);
   EXPECT_EQ(reply.version, 0u);
   EXPECT_TRUE(reply.tensor_data.empty());
   Step(0);
-  reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 1)));
+  reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 1)));
   EXPECT_FALSE(reply.stale);
   EXPECT_EQ(reply.tensor_data.size(), 64u);
-  EXPECT_TRUE(harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 0))).stale);
+  EXPECT_TRUE(
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kExpect, 0)))
+          .stale);
 }
 
 TEST_F(ShardReadTest, AStepIsServedFromTheVersionBeforeAndOlderOnesAreStale) {
   const std::vector<float> zero = harness.Weights(0);
   Step(0);
-  PullReplyFrame reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0)));
+  PullReplyFrame reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0)));
   EXPECT_EQ(reply.version, 0u);
   EXPECT_FALSE(reply.stale);
   EXPECT_EQ(Floats(reply.tensor_data), zero);
-  reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1)));
+  reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1)));
   EXPECT_EQ(reply.version, 1u);
   Step(0);
-  reply = harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0)));
+  reply =
+      harness.PullReply(worker, harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 0)));
   EXPECT_TRUE(reply.stale);
   EXPECT_EQ(reply.version, 2u);
   EXPECT_TRUE(reply.tensor_data.empty());
@@ -171,7 +185,8 @@ TEST_F(ShardReadTest, AWaitingPullIsAnsweredAtTheCommitWithExactlyItsVersion) {
 }
 
 TEST_F(ShardReadTest, AWaitThatEndsByItsDeadlineNamesTheMissingParts) {
-  const uint64_t waiting = harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1), /*deadline_ms=*/500);
+  const uint64_t waiting =
+      harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1), /*deadline_ms=*/500);
   EXPECT_EQ(harness.shard.NextDeadline(), harness.now + absl::Milliseconds(500));
   harness.Pass(absl::Milliseconds(499));
   EXPECT_FALSE(harness.HasAnswer(worker, waiting));
@@ -184,7 +199,8 @@ TEST_F(ShardReadTest, AWaitThatEndsByItsDeadlineNamesTheMissingParts) {
 }
 
 TEST_F(ShardReadTest, NoWaitIsLongerThanTheShardsOwnLimit) {
-  const uint64_t forever = harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1), /*deadline_ms=*/0xffffffff);
+  const uint64_t forever =
+      harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1), /*deadline_ms=*/0xffffffff);
   const uint64_t unspecified = harness.Send(worker, harness.PullOf(0, PullCondition::kStep, 1));
   harness.Pass(absl::Seconds(60));
   EXPECT_EQ(harness.ErrorReply(worker, forever).outcome, Outcome::kPending);
@@ -230,7 +246,8 @@ TEST_F(ShardReadTest, PullsThatCannotBeServedSayWhy) {
 
 TEST_F(ShardReadTest, SyncBringsEverySliceAtOnce) {
   Step(1);
-  const std::vector<ServerFrame> answers = harness.Answers(worker, harness.Send(worker, SyncFrame()));
+  const std::vector<ServerFrame> answers =
+      harness.Answers(worker, harness.Send(worker, SyncFrame()));
   ASSERT_EQ(answers.size(), 5u);
   for (size_t i = 0; i < answers.size(); ++i) {
     const auto& reply = std::get<PullReplyFrame>(answers[i].kind);
@@ -245,7 +262,8 @@ TEST_F(ShardReadTest, SyncOfNamedTensorsBringsTheseOnce) {
   sync.tensor_ids = {2, 2};
   EXPECT_EQ(harness.PullReply(worker, harness.Send(worker, sync)).tensor_id, 2u);
   sync.tensor_ids = {2, 9};
-  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, sync)).reason, HasSubstr("no tensor has the id 9"));
+  EXPECT_THAT(harness.ErrorReply(worker, harness.Send(worker, sync)).reason,
+              HasSubstr("no tensor has the id 9"));
 }
 
 TEST_F(ShardReadTest, SyncAtAStepWaitsForEverySliceAndEndsOnce) {
@@ -273,11 +291,13 @@ TEST_F(ShardReadTest, NothingIsServedBeforeTheFirstWeightsAreThere) {
   const uint64_t session = fresh.Connect(1);
   EXPECT_FALSE(fresh.shard.status().serving);
   EXPECT_THAT(fresh.shard.status().waits_for, HasSubstr("no layout"));
-  EXPECT_EQ(fresh.ErrorReply(session, fresh.Send(session, SyncFrame())).outcome, Outcome::kOverloaded);
+  EXPECT_EQ(fresh.ErrorReply(session, fresh.Send(session, SyncFrame())).outcome,
+            Outcome::kOverloaded);
   fresh.jobs_run_at_once = false;
   ASSERT_TRUE(fresh.Install(5).ok());
   EXPECT_THAT(fresh.shard.status().waits_for, HasSubstr("5 slices"));
-  const PushReplyFrame push = fresh.PushReply(session, fresh.Send(session, fresh.PushOf(1, 1, 0, 1.0f)));
+  const PushReplyFrame push =
+      fresh.PushReply(session, fresh.Send(session, fresh.PushOf(1, 1, 0, 1.0f)));
   EXPECT_EQ(push.outcome, Outcome::kOverloaded);
   EXPECT_GT(push.retry_after_ms, 0u);
   EXPECT_EQ(fresh.shard.totals().overloaded, 1u);
@@ -293,11 +313,14 @@ TEST_F(ShardReadTest, LayoutsThatCannotBeServedAreRefused) {
   Effects effects;
   Layout layout = *MakeLayout(options.tensors, 64, 1, 5);
   layout.slices.pop_back();
-  EXPECT_EQ(fresh.shard.Install(layout, fresh.now, &effects).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(fresh.shard.Install(layout, fresh.now, &effects).code(),
+            absl::StatusCode::kInvalidArgument);
   layout = *MakeLayout({{"w", {8 << 20}, {}}}, 4 << 20, 1, 5);
-  EXPECT_THAT(std::string(fresh.shard.Install(layout, fresh.now, &effects).message()), HasSubstr("fits no frame"));
+  EXPECT_THAT(std::string(fresh.shard.Install(layout, fresh.now, &effects).message()),
+              HasSubstr("fits no frame"));
   layout = *MakeLayout({{"w", {8}, {InitializerSpec::Kind::kUniform, 3, 1}}}, 64, 1, 5);
-  EXPECT_THAT(std::string(fresh.shard.Install(layout, fresh.now, &effects).message()), HasSubstr("tensor 'w'"));
+  EXPECT_THAT(std::string(fresh.shard.Install(layout, fresh.now, &effects).message()),
+              HasSubstr("tensor 'w'"));
   EXPECT_TRUE(effects.empty());
   EXPECT_TRUE(fresh.Install(5).ok());
 }
@@ -340,7 +363,8 @@ TEST(ShardInitWeightsTest, GivenWeightsWithNaNAreNeverServed) {
   options.shard.init_weights = {{"w", PayloadOf(w)}, {"b", PayloadOf({1, 2, 3})}};
   ShardHarness harness(options);
   EXPECT_FALSE(harness.shard.status().serving);
-  EXPECT_THAT(harness.shard.status().failure, HasSubstr("tensor 'w' hold NaN or infinity in [16, 32)"));
+  EXPECT_THAT(harness.shard.status().failure,
+              HasSubstr("tensor 'w' hold NaN or infinity in [16, 32)"));
 }
 
 TEST(ShardEmptyTest, AShardWithoutSlicesServesNothingAndSaysSo) {
@@ -351,10 +375,12 @@ TEST(ShardEmptyTest, AShardWithoutSlicesServesNothingAndSaysSo) {
   ShardHarness harness(options);
   EXPECT_TRUE(harness.shard.status().serving);
   const uint64_t session = harness.Connect(1);
-  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, SyncFrame())).reason, HasSubstr("shard 1 holds no slice"));
+  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, SyncFrame())).reason,
+              HasSubstr("shard 1 holds no slice"));
   PullFrame pull;
   pull.tensor_id = 1;
-  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, pull)).reason, HasSubstr("shard 1 holds no slice"));
+  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, pull)).reason,
+              HasSubstr("shard 1 holds no slice"));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace weir {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
-constexpr uint64_t kElements = 1 << 20;          // of the one tensor
+constexpr uint64_t kElements = 1 << 20;              // of the one tensor
 constexpr uint64_t kSliceBytes = uint64_t{1} << 20;  // so its payloads arrive in pieces
 
 // One session; answers are waited for.
@@ -39,7 +39,9 @@ class Client : public SessionClientHandler {
   }
   std::vector<ServerFrame> Wait(uint64_t request, size_t frames) {
     absl::MutexLock lock(&mu_);
-    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return closed_ || frames_[request].size() >= frames; };
+    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return closed_ || frames_[request].size() >= frames;
+    };
     EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&has), kPatience));
     EXPECT_FALSE(closed_) << status_;
     return frames_[request];

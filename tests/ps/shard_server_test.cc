@@ -33,8 +33,11 @@ class FakeOutlet : public SessionOutlet {
 
   ServerFrame Wait(SessionId id, uint64_t request) {
     absl::MutexLock lock(&mu_);
-    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !frames_[{id, request}].empty(); };
-    EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&has), kPatience)) << "no answer to request " << request;
+    const auto has = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return !frames_[{id, request}].empty();
+    };
+    EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&has), kPatience))
+        << "no answer to request " << request;
     if (!has()) return ServerFrame();
     ServerFrame frame = std::move(frames_[{id, request}].front());
     frames_[{id, request}].erase(frames_[{id, request}].begin());
@@ -98,7 +101,8 @@ PushFrame PushOf(uint64_t worker, uint64_t sequence, uint64_t slice) {
 class ShardServerTest : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    absl::StatusOr<std::unique_ptr<ShardServer>> made = ShardServer::Create(Asp(GetParam()), &outlet);
+    absl::StatusOr<std::unique_ptr<ShardServer>> made =
+        ShardServer::Create(Asp(GetParam()), &outlet);
     ASSERT_TRUE(made.ok()) << made.status();
     server = *std::move(made);
     outlet.server = server.get();
@@ -141,7 +145,8 @@ TEST_P(ShardServerTest, ServesSessionsOnTheirOwnThreads) {
   for (int slice = 0; slice < 4; ++slice) {
     const ServerFrame answer = outlet.Wait(1, 1000);
     float weight = 0;
-    std::memcpy(&weight, std::get<PullReplyFrame>(answer.kind).tensor_data.chunks()[0].data, sizeof(weight));
+    std::memcpy(&weight, std::get<PullReplyFrame>(answer.kind).tensor_data.chunks()[0].data,
+                sizeof(weight));
     EXPECT_EQ(weight, -static_cast<float>(kWorkers * kPushes / 4));
   }
 }
@@ -198,7 +203,8 @@ TEST_P(ShardServerTest, AFloodBeyondTheCreditsClosesTheSessionAndTheMailboxStays
   outlet.server = nullptr;
   ASSERT_TRUE(slow->Start().ok());
   slow->OnOpen(1, "test");
-  for (uint64_t request = 1; request <= 1000; ++request) slow->OnFrame(1, FrameOf(request, SyncFrame()), 100);
+  for (uint64_t request = 1; request <= 1000; ++request)
+    slow->OnFrame(1, FrameOf(request, SyncFrame()), 100);
   const absl::Status status = outlet.WaitForClose(1);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("more frames in flight"));
@@ -220,16 +226,20 @@ TEST_P(ShardServerTest, DeadlinesAreKeptWithoutAnyEvent) {
 
 INSTANTIATE_TEST_SUITE_P(JobThreads, ShardServerTest, testing::Values(0, 2),
                          [](const testing::TestParamInfo<int>& info) {
-                           return info.param == 0 ? std::string("OnTheLoop") : std::string("OnThreads");
+                           return info.param == 0 ? std::string("OnTheLoop")
+                                                  : std::string("OnThreads");
                          });
 
 TEST(ShardServerOptionsTest, BadOptionsAreRefused) {
   FakeOutlet outlet;
-  EXPECT_EQ(ShardServer::Create(Asp(-1), &outlet).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ShardServer::Create(Asp(257), &outlet).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ShardServer::Create(Asp(-1), &outlet).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ShardServer::Create(Asp(257), &outlet).status().code(),
+            absl::StatusCode::kInvalidArgument);
   ShardServer::Options options = Asp(0);
   options.shard.gradient_shards = 0;
-  EXPECT_EQ(ShardServer::Create(options, &outlet).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ShardServer::Create(options, &outlet).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

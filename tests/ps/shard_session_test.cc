@@ -69,7 +69,8 @@ TEST_F(ShardSessionTest, AnotherProtocolIsClosedNamingBothSides) {
 
 TEST_F(ShardSessionTest, AnotherJobIsClosedNamingBothSides) {
   HelloFrame hello = harness.HelloOf(3);
-  for (const std::string& id : {std::string("\x09"), std::string(16, '\x09'), std::string(4000, 'x'), std::string()}) {
+  for (const std::string& id :
+       {std::string("\x09"), std::string(16, '\x09'), std::string(4000, 'x'), std::string()}) {
     hello.job_id = id;
     const absl::Status status = HelloStatus(hello);
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -100,7 +101,8 @@ TEST(ShardTokenTest, ATokenForAJobWithoutOneIsClosed) {
 TEST_F(ShardSessionTest, AnotherShardOrAnUnknownRoleIsClosed) {
   HelloFrame hello = harness.HelloOf(3);
   hello.shard = 1;
-  EXPECT_THAT(std::string(HelloStatus(hello).message()), HasSubstr("this is shard 0, the client wants shard 1"));
+  EXPECT_THAT(std::string(HelloStatus(hello).message()),
+              HasSubstr("this is shard 0, the client wants shard 1"));
   hello = harness.HelloOf(3);
   hello.role = static_cast<SessionRole>(3);
   EXPECT_EQ(HelloStatus(hello).code(), absl::StatusCode::kUnimplemented);
@@ -142,16 +144,19 @@ TEST_F(ShardSessionTest, AnOlderIncarnationIsRefusedAtHello) {
 TEST_F(ShardSessionTest, ASessionOfAnOlderIncarnationIsFencedAtItsNextFrameAndChangesNothing) {
   const uint64_t older = harness.Connect(3, 1);
   const uint64_t newer = harness.Connect(3, 2);
-  const PushReplyFrame reply = harness.PushReply(older, harness.Send(older, harness.PushOf(3, 1, 0, 1.0f)));
+  const PushReplyFrame reply =
+      harness.PushReply(older, harness.Send(older, harness.PushOf(3, 1, 0, 1.0f)));
   EXPECT_EQ(reply.outcome, Outcome::kFenced);
   EXPECT_EQ(reply.sequence, 1u);
-  EXPECT_EQ(harness.ErrorReply(older, harness.Send(older, harness.PullOf(0))).outcome, Outcome::kFenced);
+  EXPECT_EQ(harness.ErrorReply(older, harness.Send(older, harness.PullOf(0))).outcome,
+            Outcome::kFenced);
   PutStateFrame put;
   put.sequence = 1;
   EXPECT_EQ(harness.ErrorReply(older, harness.Send(older, put)).outcome, Outcome::kFenced);
   EXPECT_EQ(harness.Version(0), 0u);
   EXPECT_EQ(harness.shard.totals().fenced, 1u);
-  EXPECT_EQ(harness.PushReply(newer, harness.Send(newer, harness.PushOf(3, 1, 0, 1.0f))).outcome, Outcome::kApplied);
+  EXPECT_EQ(harness.PushReply(newer, harness.Send(newer, harness.PushOf(3, 1, 0, 1.0f))).outcome,
+            Outcome::kApplied);
 }
 
 TEST_F(ShardSessionTest, APushWhoseJobIsOutWhenItsWorkerIsFencedChangesNothing) {
@@ -176,9 +181,17 @@ TEST_F(ShardSessionTest, ANewerNonceReplacesTheOlderSessionOfTheSameLane) {
   EXPECT_TRUE(harness.CloseStatus(second).ok());
   HelloFrame late = harness.HelloOf(3);
   late.session_nonce = 5;
-  EXPECT_THAT(std::string(HelloStatus(late).message()), HasSubstr("newer session here, with nonce 6"));
+  EXPECT_THAT(std::string(HelloStatus(late).message()),
+              HasSubstr("newer session here, with nonce 6"));
   harness.Disconnect(second);
   EXPECT_TRUE(HelloStatus(late).ok());  // the place is free again
+}
+
+TEST_F(ShardSessionTest, AReconnectWithTheSameNonceReplacesTheSessionThatWasLost) {
+  const uint64_t lost = harness.Connect(3, 1, /*nonce=*/0);
+  const uint64_t again = harness.Connect(3, 1, /*nonce=*/0);
+  EXPECT_EQ(harness.CloseStatus(lost).code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(harness.CloseStatus(again).ok());
 }
 
 TEST_F(ShardSessionTest, ReadersDoNotReplaceOrFenceOneAnother) {
@@ -190,14 +203,17 @@ TEST_F(ShardSessionTest, ReadersDoNotReplaceOrFenceOneAnother) {
 
 TEST_F(ShardSessionTest, AReaderMayNotChangeAnything) {
   const uint64_t reader = harness.ConnectReader();
-  const PushReplyFrame push = harness.PushReply(reader, harness.Send(reader, harness.PushOf(0, 1, 0, 1.0f)));
+  const PushReplyFrame push =
+      harness.PushReply(reader, harness.Send(reader, harness.PushOf(0, 1, 0, 1.0f)));
   EXPECT_EQ(push.outcome, Outcome::kInvalid);
   EXPECT_THAT(push.reason, HasSubstr("reader"));
   PutStateFrame put;
   put.sequence = 1;
   EXPECT_EQ(harness.ErrorReply(reader, harness.Send(reader, put)).outcome, Outcome::kInvalid);
-  EXPECT_EQ(harness.ErrorReply(reader, harness.Send(reader, GetStateFrame())).outcome, Outcome::kInvalid);
-  EXPECT_EQ(harness.ErrorReply(reader, harness.Send(reader, LeaveFrame())).outcome, Outcome::kInvalid);
+  EXPECT_EQ(harness.ErrorReply(reader, harness.Send(reader, GetStateFrame())).outcome,
+            Outcome::kInvalid);
+  EXPECT_EQ(harness.ErrorReply(reader, harness.Send(reader, LeaveFrame())).outcome,
+            Outcome::kInvalid);
   EXPECT_EQ(harness.Version(0), 0u);
 }
 
@@ -215,12 +231,15 @@ TEST_F(ShardSessionTest, AFrameOfAnotherEpochIsMovedAndChangesNothing) {
     EXPECT_EQ(std::get<PushReplyFrame>(answers[0].kind).outcome, Outcome::kMoved);
     frame.kind = harness.PullOf(0);
     harness.SendFrame(session, frame);
-    EXPECT_EQ(std::get<ErrorReplyFrame>(harness.Answers(session, frame.request_id)[0].kind).outcome, Outcome::kMoved);
+    EXPECT_EQ(std::get<ErrorReplyFrame>(harness.Answers(session, frame.request_id)[0].kind).outcome,
+              Outcome::kMoved);
   }
   EXPECT_EQ(harness.Version(0), 0u);
   EXPECT_EQ(harness.shard.totals().moved, 3u);
   // Nothing is remembered: the same sequence counts in the right epoch.
-  EXPECT_EQ(harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome, Outcome::kApplied);
+  EXPECT_EQ(
+      harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome,
+      Outcome::kApplied);
 }
 
 TEST_F(ShardSessionTest, AHelloOfAnOlderEpochIsToldThePresentOneAndGoesOn) {
@@ -236,7 +255,9 @@ TEST_F(ShardSessionTest, AHelloOfAnOlderEpochIsToldThePresentOneAndGoesOn) {
 
 TEST_F(ShardSessionTest, ANewLayoutBeginsAnewAndMovesWhoeverWaited) {
   const uint64_t session = harness.Connect(3);
-  EXPECT_EQ(harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome, Outcome::kApplied);
+  EXPECT_EQ(
+      harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome,
+      Outcome::kApplied);
   const uint64_t waiting = harness.Send(session, harness.PullOf(0, PullCondition::kStep, 9));
   harness.jobs_run_at_once = false;
   const uint64_t running = harness.Send(session, harness.PushOf(3, 2, 1, 1.0f));
@@ -255,7 +276,9 @@ TEST_F(ShardSessionTest, ANewLayoutBeginsAnewAndMovesWhoeverWaited) {
   EXPECT_EQ(harness.Weight(0), 0.0f);
   EXPECT_EQ(harness.shard.status().epoch, 6u);
   // The sequence is new again in the new epoch.
-  EXPECT_EQ(harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome, Outcome::kApplied);
+  EXPECT_EQ(
+      harness.PushReply(session, harness.Send(session, harness.PushOf(3, 1, 0, 1.0f))).outcome,
+      Outcome::kApplied);
 }
 
 TEST_F(ShardSessionTest, AnOlderOrTheSameLayoutIsRefusedAndNothingChanges) {
@@ -280,10 +303,12 @@ TEST_F(ShardSessionTest, ARequestIdOfZeroOrInFlightClosesTheSession) {
 
 TEST_F(ShardSessionTest, AnUnknownKindIsAnsweredInvalid) {
   const uint64_t session = harness.Connect(3);
-  const ErrorReplyFrame unknown = harness.ErrorReply(session, harness.Send(session, UnknownFrame{25}));
+  const ErrorReplyFrame unknown =
+      harness.ErrorReply(session, harness.Send(session, UnknownFrame{25}));
   EXPECT_EQ(unknown.outcome, Outcome::kInvalid);
   EXPECT_THAT(unknown.reason, HasSubstr("unsupported: frame kind 25"));
-  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, UnknownFrame{0})).reason, HasSubstr("no kind"));
+  EXPECT_THAT(harness.ErrorReply(session, harness.Send(session, UnknownFrame{0})).reason,
+              HasSubstr("no kind"));
 }
 
 TEST_F(ShardSessionTest, ASessionWithoutHelloIsClosedInTime) {
@@ -307,7 +332,8 @@ TEST_F(ShardSessionTest, ASessionThatDoesNotReadItsAnswersIsClosedInTime) {
   EXPECT_TRUE(harness.CloseStatus(session).ok());
   harness.Pass(absl::Seconds(1));
   EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(harness.CloseStatus(session).message()), HasSubstr("has read no answer for 30s"));
+  EXPECT_THAT(std::string(harness.CloseStatus(session).message()),
+              HasSubstr("has read no answer for 30s"));
 }
 
 TEST_F(ShardSessionTest, ASlowReaderThatReadsIsNotClosed) {
@@ -390,7 +416,8 @@ TEST_F(ShardBoundTest, MoreAnswersThanTheCreditCloseTheSession) {
 
 TEST_F(ShardBoundTest, AHeldPushHoldsNoPayloadCreditAndTheClientIsToldOfIt) {
   const uint64_t session = harness.Connect(1);
-  for (uint32_t slice = 0; slice < 2; ++slice) harness.Send(session, harness.PushOf(1, 1, slice, 1.0f));
+  for (uint32_t slice = 0; slice < 2; ++slice)
+    harness.Send(session, harness.PushOf(1, 1, slice, 1.0f));
   EXPECT_EQ(harness.last_released, 128u);  // both are held, both are released
   EXPECT_GT(harness.credit_frames, 0u);
   harness.Send(session, harness.PushOf(1, 1, 2, 1.0f));
@@ -433,11 +460,16 @@ TEST(ShardOptionsTest, BadOptionsAreNamed) {
     return std::string(ValidateShardOptions(options).message());
   };
   EXPECT_EQ(error([](ShardOptions*) {}), "");
-  EXPECT_THAT(error([](ShardOptions* o) { o->gradient_shards = 0; }), HasSubstr("gradient_shards is 0"));
-  EXPECT_THAT(error([](ShardOptions* o) { o->gradient_shards = 1u << 17; }), HasSubstr("gradient_shards"));
-  EXPECT_THAT(error([](ShardOptions* o) { o->mode = static_cast<ConsistencyMode>(3); }), HasSubstr("mode 3"));
-  EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_requests = 0; }), HasSubstr("max_requests is 0"));
-  EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_push_bytes = ~uint64_t{0}; }), HasSubstr("max_push_bytes"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->gradient_shards = 0; }),
+              HasSubstr("gradient_shards is 0"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->gradient_shards = 1u << 17; }),
+              HasSubstr("gradient_shards"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->mode = static_cast<ConsistencyMode>(3); }),
+              HasSubstr("mode 3"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_requests = 0; }),
+              HasSubstr("max_requests is 0"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_push_bytes = ~uint64_t{0}; }),
+              HasSubstr("max_push_bytes"));
   EXPECT_NE(error([](ShardOptions* o) { o->optimizer.weight_decay = -1; }), "");
   EXPECT_NE(error([](ShardOptions* o) { o->schedule.base_rate = -1; }), "");
 }

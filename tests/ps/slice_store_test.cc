@@ -9,7 +9,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// "a": slices at 0, 16, 32 of 16 elements and at 48 of 2; "b": one slice. Odd slices of "a" are on shard 1.
+// "a": slices at 0, 16, 32 of 16 elements and at 48 of 2; "b": one slice. Odd slices of "a" are on
+// shard 1.
 Layout TwoTensors() {
   Layout layout;
   layout.epoch = 9;
@@ -50,10 +51,12 @@ TEST_F(SliceStoreTest, TensorsAreFoundByNameOrIdAndErrorsSayWhy) {
 TEST_F(SliceStoreTest, SlicesAreFoundExactlyAndErrorsSayWhy) {
   EXPECT_EQ(*store.FindSlice(1, 32, 16), 1u);
   EXPECT_EQ(*store.FindSlice(2, 0, 3), 2u);
-  EXPECT_THAT(std::string(store.FindSlice(1, 16, 16).status().message()), HasSubstr("is on shard 1, not on 0"));
+  EXPECT_THAT(std::string(store.FindSlice(1, 16, 16).status().message()),
+              HasSubstr("is on shard 1, not on 0"));
   for (const auto& [offset, count] : std::vector<std::pair<uint64_t, uint64_t>>{
            {0, 15}, {0, 17}, {0, 32}, {1, 16}, {50, 1}, {~uint64_t{0}, 1}, {0, 0}}) {
-    EXPECT_THAT(std::string(store.FindSlice(1, offset, count).status().message()), HasSubstr("has no slice of tensor 'a'"));
+    EXPECT_THAT(std::string(store.FindSlice(1, offset, count).status().message()),
+                HasSubstr("has no slice of tensor 'a'"));
   }
 }
 
