@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/sim_main.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "tests/sim/cluster.h"
+
+namespace weir {
+namespace {
+
+constexpr uint64_t kEnoughSeeds = 100;  // for everything to happen at least once
+
+struct SimFlags {
+  uint64_t seeds = 100;
+  uint64_t first = 1;
+  std::optional<uint64_t> seed;
+  bool trace = false;
+};
+
+bool ReadNumber(absl::string_view argument, absl::string_view name, uint64_t* value) {
+  return absl::ConsumePrefix(&argument, name) && absl::SimpleAtoi(argument, value);
+}
+
+std::optional<SimFlags> ReadFlags(int argc, char** argv) {
+  SimFlags flags;
+  for (int i = 1; i < argc; ++i) {
+    absl::string_view argument(argv[i]);
+    if (absl::StartsWith(argument, "--")) argument.remove_prefix(1);
+    uint64_t seed = 0;
+    if (argument == "-trace") {
+      flags.trace = true;
+    } else if (ReadNumber(argument, "-seed=", &seed)) {
+      flags.seed = seed;
+    } else if (!ReadNumber(argument, "-seeds=", &flags.seeds) && !ReadNumber(argument, "-first=", &flags.first)) {
+      std::fprintf(stderr, "weir-sim: '%s' is no flag of mine\nusage: weir-sim [--seeds=N] [--first=S] | --seed=K [--trace]\n",
+                   argv[i]);
+      return std::nullopt;
+    }
+  }
+  return flags;
+}
+
+// Runs the seed again, this time keeping the events as text.
+void PrintBroken(uint64_t seed, const sim::Verdict& verdict, bool traced) {
+  if (!traced) {
+    const sim::Verdict again = sim::Simulate(seed, sim::Trace::Lines::kLast);
+    std::printf("%s\n", absl::StrJoin(again.last_lines, "\n").c_str());
+    if (again.trace_hash != verdict.trace_hash) std::printf("THE REPLAY DIFFERS: the simulation is not deterministic\n");
+  }
+  std::printf("\nBROKEN PROMISE: %s\n  %s\n  %s\n  replay: weir-sim --seed=%llu --trace\n",
+              sim::PromiseName(verdict.broken->promise), verdict.broken->sentence.c_str(),
+              sim::MakeScenario(seed).Describe().c_str(), static_cast<unsigned long long>(seed));
+}
+
+int RunOne(uint64_t seed, bool trace) {
+  const sim::Verdict verdict = sim::Simulate(seed, trace ? sim::Trace::Lines::kPrint : sim::Trace::Lines::kNone);
+  if (verdict.broken) {
+    PrintBroken(seed, verdict, trace);
+    return 1;
+  }
+  std::printf("%s\n%s\ntrace %016llx\n", verdict.totals.Table().c_str(), sim::MakeScenario(seed).Describe().c_str(),
+              static_cast<unsigned long long>(verdict.trace_hash));
+  return 0;
+}
+
+}  // namespace
+
+int SimMain(int argc, char** argv) {
+  const std::optional<SimFlags> flags = ReadFlags(argc, argv);
+  if (!flags) return 2;
+  if (flags->seed) return RunOne(*flags->seed, flags->trace);
+  sim::Totals totals;
+  for (uint64_t seed = flags->first; seed < flags->first + flags->seeds; ++seed) {
+    const sim::Verdict verdict = sim::Simulate(seed, sim::Trace::Lines::kNone);
+    if (verdict.broken) {
+      PrintBroken(seed, verdict, /*traced=*/false);
+      return 1;
+    }
+    totals.Add(verdict.totals);
+  }
+  std::printf("%s", totals.Table().c_str());
+  const std::vector<std::string> missing = totals.Missing();
+  if (flags->seeds < kEnoughSeeds || missing.empty()) return 0;
+  std::printf("\nNEVER HAPPENED: %s\n", absl::StrJoin(missing, ", ").c_str());
+  return 1;
+}
+
+}  // namespace weir
