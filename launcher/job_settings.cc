@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/job_settings.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "launcher/job_model.h"
@@ -22,7 +23,11 @@ absl::StatusOr<PreparedModel> PrepareModel(Topology* topology) {
   if (!model.ok()) return absl::InvalidArgumentError(model.status().message());
   prepared.model = std::move(model).value();
   prepared.steps = static_cast<uint64_t>(topology->train.epochs) * prepared.model->StepsPerEpoch();
-  topology->train.schedule = ScheduleOf(*topology, prepared.steps);
+  ScheduleSpec& schedule = topology->train.schedule;
+  const bool whole_run = WorkerSetsLearningRate(*topology);
+  schedule = ScheduleOf(*topology, prepared.steps);
+  // A run shorter than its warm-up ends within it.
+  if (whole_run) schedule.total_steps = std::max(schedule.total_steps, schedule.warmup_steps + 1);
   return prepared;
 }
 

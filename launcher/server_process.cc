@@ -199,6 +199,7 @@ absl::Status ServerProcess::Leave() {
   auto request = Named<v1::LeaveRequest>();
   request.set_step(Step());
   *request.mutable_pushes() = Totals();
+  LOG(INFO) << "leaves at step " << request.step() << ": " << request.pushes().ShortDebugString();
   return coordinator_->Leave(request, kCallLimit);
 }
 

@@ -267,9 +267,16 @@ void Supervisor::FinishInOrder() {
   stop.set_reason("every worker has left");
   const absl::Status told = coordinator_->Stop(stop, kCallLimit);
   const absl::Time end = absl::Now() + kStopLimit;
-  while (told.ok() && signals_seen_ == 0 && !AllEnded(ProcessRole::kServer) && absl::Now() < end)
+  while (told.ok() && signals_seen_ == 0 && !AllEnded(ProcessRole::kServer) && absl::Now() < end) {
     Step(kStatusInterval);
+  }
   FetchStatus();
+  for (const auto& [name, process] : processes_) {
+    if (process.planned.role != ProcessRole::kServer || HasLeft(process)) continue;
+    console_.SayWrong(absl::StrCat(name, " did not leave in order (",
+                                   process.end ? process.end->Describe() : "it goes on", ", ",
+                                   told.ToString(), "): its totals are as last heard.\n"));
+  }
 }
 
 void Supervisor::EndInterrupted() {

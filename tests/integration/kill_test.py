@@ -73,7 +73,8 @@ class KillTest(cluster.ClusterTest):
 
     def test_a_worker_that_fails_gives_the_run_its_exit_code_and_last_lines(self):
         script = self.write("fails.py", "import sys\nprint('the disk is on fire')\nsys.exit(7)\n")
-        run = self.start(cluster.DIGITS, f"workers.program=[/usr/bin/python3, {script}]")
+        run = self.start(cluster.DIGITS, f"workers.program=[/usr/bin/python3, {script}]",
+                         "train.schedule.type=constant")
         self.assertEqual(run.wait(30), 7, run.text())
         self.assertIn("the disk is on fire", run.text())
         self.assertEqual(run.summary()["failure"]["exit"], 7)
