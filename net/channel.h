@@ -30,7 +30,8 @@ struct ChannelOptions {
 
 // A channel of its own to `address`, host:port: one TCP connection that no other channel shares, so
 // that the lanes of a session and liveness do not wait for one another. Connects when first used,
-// without proxies. Never null; a bad address shows as UNAVAILABLE in the first call.
+// without proxies. Never null; a bad address shows as UNAVAILABLE in the first call. Drop the last
+// reference on a thread of your own, never within a callback of gRPC's.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
                                            const ChannelOptions& options = {});
 

@@ -33,7 +33,9 @@ absl::Status FromStream(const grpc::Status& status) {
 }  // namespace
 
 // The gRPC stream. A hold keeps OnDone away until reading has ended and nothing is being written,
-// for writes are started from outside of gRPC's reactions. Lives until OnDone has returned.
+// for writes are started from outside of gRPC's reactions. Destroyed by the client alone, after
+// OnDone: were the last reference to a channel dropped on one of gRPC's callback threads, gRPC 1.51
+// would let that thread wait for itself.
 class SessionClient::Stream final
     : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
@@ -44,8 +46,7 @@ class SessionClient::Stream final
         stub_(std::move(channel)),
         queue_(options.max_queued_frames, options.max_queued_bytes) {}
 
-  void Begin(std::shared_ptr<Stream> self) {
-    self_ = std::move(self);
+  void Begin() {
     stub_.PrepareBidiStreamingCall(&context_, kMethod, grpc::StubOptions(), this);
     AddHold();
     StartRead(&incoming_);
@@ -120,9 +121,8 @@ class SessionClient::Stream final
       last = status_.ok() ? FromStream(status) : status_;
     }
     handler_->OnClosed(last);
-    const std::shared_ptr<Stream> self = std::move(self_);  // dies last
     absl::MutexLock lock(&mu_);
-    done_ = true;
+    done_ = true;  // from here on the client may destroy this
   }
 
  private:
@@ -170,9 +170,8 @@ class SessionClient::Stream final
   SessionClientHandler* const handler_;
   grpc::GenericStub stub_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer incoming_;     // of the read under way
-  grpc::ByteBuffer outgoing_;     // of the write under way
-  std::shared_ptr<Stream> self_;  // until OnDone
+  grpc::ByteBuffer incoming_;  // of the read under way
+  grpc::ByteBuffer outgoing_;  // of the write under way
 
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
@@ -186,8 +185,8 @@ class SessionClient::Stream final
 
 SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
                              Options options)
-    : stream_(std::make_shared<Stream>(std::move(channel), handler, options)) {
-  stream_->Begin(stream_);
+    : stream_(std::make_unique<Stream>(std::move(channel), handler, options)) {
+  stream_->Begin();
 }
 
 SessionClient::~SessionClient() { Close(); }

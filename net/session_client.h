@@ -75,7 +75,7 @@ class SessionClient {
 
  private:
   class Stream;
-  std::shared_ptr<Stream> stream_;
+  std::unique_ptr<Stream> stream_;
 };
 
 }  // namespace weir

@@ -255,6 +255,11 @@ class RawClient {
     stream_->Write(ToByteBuffer(EncodeFrame(frame)), this);
     return Next();
   }
+  bool Read() {
+    grpc::ByteBuffer buffer;
+    stream_->Read(&buffer, this);
+    return Next();
+  }
   // Reads on to the end of the stream.
   grpc::Status Finish() {
     grpc::ByteBuffer buffer;
@@ -330,6 +335,7 @@ TEST_F(SessionTest, LargePayloadsGoThereAndBackUnharmedAndAreLetGo) {
     reply.tensor_data.CopyTo(&read[0]);
     ASSERT_EQ(read, std::string(kSize, static_cast<char>('a' + i)));
   }
+  ASSERT_TRUE(echo_->AwaitSent(21));
   client.Close();
   EXPECT_TRUE(held.expired());
   EXPECT_EQ(echo_->sent_bytes(), 20 * kSize);
@@ -449,8 +455,11 @@ TEST_F(SessionTest, ADamagedHelloNeverReachesAHandler) {
 }
 
 TEST_F(SessionTest, AFrameOverTheFrameLimitClosesItsSession) {
-  RawClient raw(Channel());
+  ChannelOptions options;
+  options.max_message_bytes = 8 << 20;  // this side lets it pass
+  RawClient raw(MakeChannel(server_->address(), options));
   ASSERT_TRUE(raw.WriteFrame(HelloTo(0)));
+  ASSERT_TRUE(raw.Read());
   raw.WriteFrame(PushOf(1, Bytes((4 << 20) - 10)));
   EXPECT_EQ(raw.Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(echo_->AwaitClosed(1));
