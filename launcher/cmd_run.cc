@@ -105,27 +105,44 @@ int Supervise(const std::string& program, const Topology& topology, const Prepar
   return outcome.exit_code;
 }
 
-int Run(const std::string& program, Topology topology) {
-  FixEigenArithmetic();
+// The end of a run whose data or model cannot be used: nothing was started.
+int EndUnstarted(const std::string& program, const Topology& topology, const std::string& run_dir,
+                 const absl::Status& status) {
+  RunSummary summary;
+  summary.job.settings = JobSettingsOf(topology);
+  summary.failure = RunFailure{"launcher", "launcher", 0, HostName()};
+  summary.failure->exit = kExitBadTopology;
+  summary.failure->reason = std::string(status.message());
+  absl::Status written = WriteSummary(run_dir, summary);
+  if (!written.ok()) ExitWith(program, written.message(), kExitBadTopology);
+  return ExitWith(program, status.message(), kExitBadTopology);
+}
+
+int DryRunOf(const std::string& program, Topology topology, RunPlace place) {
   absl::StatusOr<PreparedModel> prepared = PrepareModel(&topology);
   if (!prepared.ok()) return ExitWith(program, prepared.status().message(), kExitBadTopology);
+  place.run_dir =
+      FLAGS_run_dir.empty() ? absl::StrCat("runs/", topology.name, "-TIME") : FLAGS_run_dir;
+  place.token_file = absl::StrCat(place.run_dir, "/token");
+  place.coordinator = "HOST:PORT";
+  DryRun(topology, place);
+  return 0;
+}
+
+int Run(const std::string& program, Topology topology) {
+  FixEigenArithmetic();
   absl::StatusOr<std::string> programs = ProgramDirectory();
   if (!programs.ok()) return ExitWith(program, programs.status().message(), 1);
   RunPlace place;
   place.program_dir = *programs;
   place.threads_are_set = getenv("OMP_NUM_THREADS") != nullptr;
-  if (FLAGS_dry_run) {
-    place.run_dir =
-        FLAGS_run_dir.empty() ? absl::StrCat("runs/", topology.name, "-TIME") : FLAGS_run_dir;
-    place.token_file = absl::StrCat(place.run_dir, "/token");
-    place.coordinator = "HOST:PORT";
-    DryRun(topology, place);
-    return 0;
-  }
+  if (FLAGS_dry_run) return DryRunOf(program, std::move(topology), std::move(place));
   absl::StatusOr<std::string> directory =
       MakeRunDirectory(FLAGS_run_dir, topology.name, absl::Now());
   if (!directory.ok()) return ExitWith(program, directory.status().message(), 1);
   place.run_dir = *directory;
+  absl::StatusOr<PreparedModel> prepared = PrepareModel(&topology);
+  if (!prepared.ok()) return EndUnstarted(program, topology, place.run_dir, prepared.status());
   std::string token;
   if (topology.security.mode != SecurityMode::kNone) {
     token = absl::BytesToHexString(RandomBytes(kTokenBytes));
