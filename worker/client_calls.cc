@@ -114,7 +114,7 @@ PushResult Client::Core::MakePushResult(const ClientCall& call) {
     Count(piece.outcome.outcome, &result.tally);
     Count(piece.outcome.outcome, &statistics_.pushes);
     result.slices.push_back(piece.outcome);
-    if (!call.want_values || piece.outcome.outcome == PushOutcome::kInvalid) continue;
+    if (!call.want_values || piece.outcome.ended() == PushOutcome::kInvalid) continue;
     Widen(piece.outcome.values_version, first_value, &result.min_values_version,
           &result.max_values_version);
     first_value = false;

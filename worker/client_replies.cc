@@ -279,7 +279,9 @@ void Client::Core::OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFra
   if (reply.outcome == Outcome::kDuplicate)
     piece.outcome.first = static_cast<PushOutcome>(reply.first);
   if (reply.outcome == Outcome::kInvalid && call->reason.empty()) call->reason = reply.reason;
-  if (!call->want_values || reply.outcome == Outcome::kInvalid) return Answered(id, request);
+  if (!call->want_values || piece.outcome.ended() == PushOutcome::kInvalid) {
+    return Answered(id, request);
+  }
   // A duplicate names the version of its first end, so its values are asked for with the version
   // they have.
   if (reply.count == 0 || reply.outcome == Outcome::kDuplicate) return FollowWithPull(id, request);
@@ -297,7 +299,7 @@ void Client::Core::FollowWithPull(uint64_t id, ClientRequest& request) {
   pull.order = request.order;
   pull.shard = request.shard;
   pull.need.reply_bytes = slices_.bytes(request.order);
-  if (options_.bsp && call.pieces[request.piece].outcome.outcome != PushOutcome::kStale) {
+  if (options_.bsp && call.pieces[request.piece].outcome.ended() != PushOutcome::kStale) {
     pull.condition = PullCondition::kStep;
     pull.version = call.push_options.step + 1;
   }

@@ -226,7 +226,7 @@ Status Trainer::AspStep(StepLoss* loss) {
     Count(*result);
     const Status refused = Refused(*result);
     if (!refused.ok()) return refused;
-    if (result->tally.stale == 0) break;
+    if (!result->ended(PushOutcome::kStale)) break;
     // The fresh values have come back: the stale slices, and only they, are pushed again as of now.
     computed = ComputeAll(gradient.get());
     if (!computed.ok()) return computed.status();
@@ -234,7 +234,7 @@ Status Trainer::AspStep(StepLoss* loss) {
     const std::vector<TensorPush> all = AllGradients(gradient.get());
     pushes.clear();
     for (const SliceOutcome& slice : result->slices) {
-      if (slice.outcome != PushOutcome::kStale) continue;
+      if (slice.ended() != PushOutcome::kStale) continue;
       pushes.push_back(all[slice.tensor]);
       pushes.back().offset = slice.offset;
       pushes.back().count = slice.count;
@@ -260,7 +260,7 @@ Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes,
 }
 
 Status Trainer::Refused(const PushResult& result) const {
-  if (result.tally.invalid == 0) return Status();
+  if (!result.ended(PushOutcome::kInvalid)) return Status();
   return Status(StatusCode::kInternal, "the servers refused the gradient of step " +
                                            std::to_string(step_) + ": " + result.reason);
 }

@@ -157,8 +157,8 @@ class AspTrainer : public Trainer {
     std::vector<size_t> stale;
     for (size_t i = 0; i < result.slices.size(); ++i) {
       const SliceOutcome& outcome = result.slices[i];
-      if (want_values_ && outcome.outcome != PushOutcome::kInvalid) base_[slices_[i]] = outcome.values_version;
-      if (outcome.outcome == PushOutcome::kStale) stale.push_back(slices_[i]);
+      if (want_values_ && outcome.ended() != PushOutcome::kInvalid) base_[slices_[i]] = outcome.values_version;
+      if (outcome.ended() == PushOutcome::kStale) stale.push_back(slices_[i]);
     }
     const absl::Duration think = world_->random.Between(absl::ZeroDuration(), kThink);
     if (!want_values_) return process_->After(think, [this] { Refresh(); });

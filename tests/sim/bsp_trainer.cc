@@ -174,13 +174,13 @@ class BspTrainer : public Trainer {
 
   void Sent(size_t i, bool last, const Status& status, const PushResult& result) {
     BlockPush& push = pushes_[i];
-    if (status.ok() && result.tally.invalid > 0) {  // the poisoned slice; the others stand
+    if (status.ok() && result.ended(PushOutcome::kInvalid)) {  // the poisoned slice; the others stand
       push.poisoned = nullptr;
       push.ticket = 0;
       return Ticket(i);
     }
     if (status.ok()) {
-      resync_ = resync_ || result.tally.stale > 0;
+      resync_ = resync_ || result.ended(PushOutcome::kStale);
       if (last) has_values_ = result.min_values_version == step_ + 1 && result.max_values_version == step_ + 1;
       return BlockDone();
     }

@@ -95,7 +95,7 @@ void WorkerProcess::CheckPushed(const std::vector<TensorPush>& tensors, const Pu
       case PushOutcome::kPending: right = false; break;
     }
     world_->judge.Expect(Promise::kOutcome, right, said);
-    if (!want_values || outcome.outcome == PushOutcome::kInvalid) continue;
+    if (!want_values || outcome.ended() == PushOutcome::kInvalid) continue;
     const auto entry = std::find_if(tensors.begin(), tensors.end(), [&](const TensorPush& tensor) {
       return tensor.tensor == outcome.tensor && outcome.offset >= tensor.offset &&
              (tensor.count == 0 || outcome.offset < tensor.offset + tensor.count);

@@ -123,6 +123,9 @@ struct SliceOutcome {
   PushOutcome first = PushOutcome::kPending;  // of kDuplicate
   uint64_t version = 0;         // of the slice after this push, or, when stale, its current one
   uint64_t values_version = 0;  // PushPull: of the values now in `into`
+
+  // How it ended, now or the first time. kPending: it is held.
+  PushOutcome ended() const { return outcome == PushOutcome::kDuplicate ? first : outcome; }
 };
 
 // Counts of slices.
@@ -154,8 +157,17 @@ struct PushResult {
   uint64_t min_values_version = 0;
   uint64_t max_values_version = 0;
 
-  // True when the gradient counts everywhere: applied, now or earlier.
-  bool counted() const { return tally.stale == 0 && tally.invalid == 0; }
+  // True when the gradient counts everywhere: applied, now or earlier, or held. (A push asked for again can be told that it is
+  // a duplicate of one that was stale or invalid.)
+  bool counted() const { return !ended(PushOutcome::kStale) && !ended(PushOutcome::kInvalid); }
+
+  // True when a slice has ended as `outcome`, now or earlier.
+  bool ended(PushOutcome outcome) const {
+    for (const SliceOutcome& slice : slices) {
+      if (slice.ended() == outcome) return true;
+    }
+    return false;
+  }
 };
 
 // Opaque state that a worker left on the servers.
