@@ -237,13 +237,13 @@ void LocalCluster::Take(uint32_t rank, ClientEffects* effects) {
     } else if (auto* send = std::get_if<SendEffect>(&effect)) {
       const auto at = session_of_.find({rank, send->connection});
       if (at == session_of_.end()) continue;
-      Later([this, session = at->second, shard = send->shard,
-             frame = std::move(send->frame)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        Effects next;
-        if (sessions_.count(session) != 0)
-          shards_[shard]->OnFrame(session, std::move(frame), now_, &next);
-        Take(shard, &next);
-      });
+      Later([this, session = at->second, shard = send->shard, frame = std::move(send->frame)]()
+                ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                  Effects next;
+                  if (sessions_.count(session) != 0)
+                    shards_[shard]->OnFrame(session, frame, now_, &next);
+                  Take(shard, &next);
+                });
     } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
       deliver->payload.CopyTo(deliver->to);
     } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
@@ -260,14 +260,14 @@ void LocalCluster::Take(uint32_t rank, ClientEffects* effects) {
 
 void LocalCluster::Take(uint32_t shard, Effects* effects) {
   for (Effects::Send& send : effects->sends) {
-    Later([this, shard, session = send.session,
-           frame = std::move(send.frame)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      if (sessions_.count(session) == 0) return;
-      Effects next;
-      shards_[shard]->OnSent(session, now_, &next);
-      Take(shard, &next);
-      ToClient(session, std::move(frame));
-    });
+    Later([this, shard, session = send.session, frame = std::move(send.frame)]()
+              ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                if (sessions_.count(session) == 0) return;
+                Effects next;
+                shards_[shard]->OnSent(session, now_, &next);
+                Take(shard, &next);
+                ToClient(session, frame);
+              });
   }
   for (Effects::Close& close : effects->closes) {
     Later([this, session = close.session, status = close.status]() ABSL_NO_THREAD_SAFETY_ANALYSIS {

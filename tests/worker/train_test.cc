@@ -323,7 +323,8 @@ TEST(TrainTest, GradientThatIsNotFiniteEndsTheRunAndNamesIt) {
     EXPECT_EQ(report.status().code(), StatusCode::kInternal);
     EXPECT_NE(report.status().message().find("step 2"), std::string::npos)
         << report.status().message();
-    for (const float w : cluster.Weights()[1]) EXPECT_TRUE(std::isfinite(w));
+    const PlainLoop::Tensors weights = cluster.Weights();
+    for (const float w : weights[1]) EXPECT_TRUE(std::isfinite(w));
   }
 }
 
