@@ -6,6 +6,9 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
@@ -230,6 +233,28 @@ class SessionTest : public ::testing::Test {
   std::unique_ptr<ServerHost> server_;
 };
 
+// A port where connections are taken by the kernel and nobody ever speaks.
+class SilentListener {
+ public:
+  SilentListener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(where);
+    auto* address = reinterpret_cast<sockaddr*>(&where);
+    EXPECT_EQ(bind(fd_, address, size), 0);
+    EXPECT_EQ(listen(fd_, 8), 0);
+    EXPECT_EQ(getsockname(fd_, address, &size), 0);
+    port_ = ntohs(where.sin_port);
+  }
+  ~SilentListener() { close(fd_); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  const int fd_;
+  int port_ = 0;
+};
+
 // A client without manners: sends any bytes and reads only when told to.
 class RawClient {
  public:
@@ -344,9 +369,9 @@ TEST_F(SessionTest, LargePayloadsGoThereAndBackUnharmedAndAreLetGo) {
 TEST_F(SessionTest, AQueuedPayloadIsBorrowedAndLetGoWhenTheSessionEnds) {
   auto bytes = std::make_shared<std::string>(1 << 20, 'g');
   const std::weak_ptr<const void> held = bytes;
+  SilentListener silent;
   Recorder recorder;
-  // Nobody answers there, for ever: TEST-NET-1.
-  SessionClient client(MakeChannel("192.0.2.1:9"), &recorder);
+  SessionClient client(MakeChannel(silent.address()), &recorder);
   Payload gradient;
   gradient.Append(bytes->data(), bytes->size(), bytes);
   bytes.reset();
@@ -598,8 +623,9 @@ TEST_F(SessionTest, AnAnswerOverTheFrameLimitIsABugThatIsNamed) {
 TEST_F(SessionTest, AClientsFullQueueRefusesAndKeepsWhatItHas) {
   SessionClient::Options options;
   options.max_queued_frames = 3;
+  SilentListener silent;
   Recorder recorder;
-  SessionClient client(MakeChannel("192.0.2.1:9"), &recorder, options);
+  SessionClient client(MakeChannel(silent.address()), &recorder, options);
   // The first one may be handed to the transport, which then waits for a connection.
   int taken = 0;
   while (client.Send(PushOf(1)).ok() && taken < 10) ++taken;
