@@ -95,7 +95,8 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   for (;;) {
     reply = coordinator_->Join(request, kCallLimit);
     if (!absl::IsUnavailable(reply.status()) || absl::Now() > end) break;
-    if (Sleep(signals, kRetryInterval) > 0)
+    coordinator_->AwaitConnected(kRetryInterval);
+    if (Sleep(signals, kFillingInterval) > 0)
       return absl::CancelledError("ended by a signal before it joined");
   }
   if (!reply.ok()) return reply.status();

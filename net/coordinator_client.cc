@@ -22,7 +22,13 @@ class CoordinatorClient::Core {
   using Stub = v1::Coordinator::Stub;
 
   explicit Core(const std::string& address)
-      : address_(address), stub_(v1::Coordinator::NewStub(MakeChannel(address, Options()))) {}
+      : address_(address),
+        channel_(MakeChannel(address, Options())),
+        stub_(v1::Coordinator::NewStub(channel_)) {}
+
+  bool AwaitConnected(absl::Duration limit) {
+    return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + limit));
+  }
 
   const std::string& address() const { return address_; }
 
@@ -88,6 +94,7 @@ class CoordinatorClient::Core {
   }
 
   const std::string address_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<Stub> stub_;  // self-synchronised
   absl::Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
@@ -127,6 +134,10 @@ absl::Status CoordinatorClient::Stop(const v1::StopRequest& request, absl::Durat
 absl::Status CoordinatorClient::ReportLoss(const v1::ReportLossRequest& request,
                                            absl::Duration timeout) {
   return core_->Call(&Core::Stub::ReportLoss, request, timeout).status();
+}
+
+bool CoordinatorClient::AwaitConnected(absl::Duration limit) {
+  return core_->AwaitConnected(limit);
 }
 
 void CoordinatorClient::Cancel() { core_->Cancel(); }

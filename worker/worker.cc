@@ -282,7 +282,8 @@ Result<v1::JoinReply> Join(const Options& options, const std::string& token,
     if (!again) return ToStatus(reply.status());
     if (absl::Now() + kJoinPause >= end)
       return Status(StatusCode::kUnavailable, std::string(reply.status().message()));
-    absl::SleepFor(kJoinPause);
+    // One that is not there yet: as soon as it is. One that is and will not: not at once again.
+    if (coordinator->AwaitConnected(kJoinPause)) absl::SleepFor(kJoinPause);
   }
 }
 
