@@ -41,7 +41,7 @@ class NetworkNamespacesTest(cluster.ClusterTest):
         sets = ("train.epochs=2", "servers.count=2", "workers.count=3", "train.gradient_shards=3")
         expected = self.finish(cluster.DIGITS, *sets)
         started = hand_started.Cluster(self, topology=cluster.DIGITS, servers=2, workers=3, sets=sets, host=HOSTS["h1"],
-                                       prefix=lambda role, rank: ["ip", "netns", "exec", {"coordinator": "h1", "ps": "h2",
+                                       server_host=HOSTS["h2"], prefix=lambda role, rank: ["ip", "netns", "exec", {"coordinator": "h1", "ps": "h2",
                                                                                           "worker": "h3"}[role]])
         for rank in range(3):
             started.worker(rank)

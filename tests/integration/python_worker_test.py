@@ -9,7 +9,7 @@ import hand_started
 from wire import floats, np, p, t
 
 # 3,823 rows in batches of 1,900: two steps. 4 KiB slices cut the first layer into several.
-SETS = ("train.epochs=1", "train.batch=1900", "train.gradient_shards=2", "slice_bytes=4096", "servers.count=2",
+SETS = ("train.epochs=1", "train.schedule.warmup_steps=1", "train.batch=1900", "train.gradient_shards=2", "slice_bytes=4096", "servers.count=2",
         "workers.count=2", "consistency.mode=bsp")
 STEPS = 2
 

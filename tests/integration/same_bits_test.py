@@ -6,10 +6,10 @@ import subprocess
 
 import cluster
 
-SHORT = ("train.epochs=1", "train.hidden=[24]", "train.batch=240", "train.dataset.test_path=")
-SGD = ("train.optimizer.type=sgd", "train.optimizer.learning_rate=0.1")
+SHORT = ("train.epochs=1", "train.hidden=[24]", "train.batch=240", "train.schedule.warmup_steps=5")
+SGD = ("train.optimizer.type=sgd", "train.optimizer.learning_rate=0.1", "train.optimizer.weight_decay=0")
 ADAMW = ("train.optimizer.type=adamw", "train.optimizer.learning_rate=0.01", "train.optimizer.weight_decay=0.01",
-         "train.optimizer.clip_value=0.5", "train.clip_norm=1.0", "train.schedule.warmup_steps=5")
+         "train.optimizer.clip_value=0.5", "train.clip_norm=1.0")
 
 
 class SameBitsTest(cluster.ClusterTest):

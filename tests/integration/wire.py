@@ -74,7 +74,8 @@ class Member:
             has_rank=rank is not None, rank=rank or 0, host="test", process_id=os.getpid()), timeout=TIMEOUT)
         self.me = dict(job=c.JobKey(job_id=self.joined.job_id, job_token=token), role=c.MEMBER_ROLE_WORKER,
                        rank=self.joined.rank, incarnation=self.joined.incarnation)
-        self.stub.Declare(c.DeclareRequest(**self.me, tensors=tensors), timeout=TIMEOUT)
+        if tensors is not None:  # else the other workers declare
+            self.stub.Declare(c.DeclareRequest(**self.me, tensors=tensors), timeout=TIMEOUT)
         self.layout = self.stub.GetLayout(c.GetLayoutRequest(**self.me, wait_ms=30000), timeout=2 * TIMEOUT).layout
         self.addresses = {s.shard: s.address for s in self.layout.shards}
 
