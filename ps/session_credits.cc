@@ -13,9 +13,9 @@ absl::Status SessionCredits::Begin(uint64_t request_id) {
     return absl::ResourceExhaustedError(
         absl::StrCat("more than max_requests = ", limits_.max_requests, " requests in flight"));
   }
-  if (unsent_.size() >= 2 * limits_.max_requests) {
+  if (unsent_requests_ >= 2 * limits_.max_requests) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(unsent_.size(), " answers wait to be read and more are asked for"));
+        absl::StrCat(unsent_requests_, " answers wait to be read and more are asked for"));
   }
   if (!requests_.emplace(request_id, Request()).second) {
     return absl::InvalidArgumentError(
@@ -69,14 +69,16 @@ void SessionCredits::End(uint64_t request_id) {
   requests_.erase(it);
 }
 
-void SessionCredits::Queue(uint64_t bytes) {
-  unsent_.push_back(bytes);
+void SessionCredits::Queue(uint64_t bytes, bool ends_request) {
+  unsent_.push_back({bytes, ends_request});
+  unsent_requests_ += ends_request ? 1 : 0;
   unsent_bytes_ += bytes;
 }
 
 void SessionCredits::Sent() {
   if (unsent_.empty()) return;
-  unsent_bytes_ -= unsent_.front();
+  unsent_bytes_ -= unsent_.front().bytes;
+  unsent_requests_ -= unsent_.front().ends_request ? 1 : 0;
   unsent_.pop_front();
 }
 

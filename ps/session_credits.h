@@ -47,8 +47,9 @@ class SessionCredits {
   // The request is ended by this answer, whatever was still to come. REQUIRES: it is in flight.
   void End(uint64_t request_id);
 
-  // A frame with `bytes` of payload is queued; one has been taken by the transport.
-  void Queue(uint64_t bytes);
+  // A frame with `bytes` of payload is queued, the last answer of its request or not; one has been
+  // taken by the transport.
+  void Queue(uint64_t bytes, bool ends_request);
   void Sent();
   bool has_unsent() const { return !unsent_.empty(); }
 
@@ -67,6 +68,11 @@ class SessionCredits {
     uint64_t bytes = 0;  // asked for and not settled
     uint32_t replies = 1;
   };
+  // A frame queued and not taken by the transport.
+  struct Unsent {
+    uint64_t bytes = 0;
+    bool ends_request = false;
+  };
 
   const CreditLimits limits_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // looked up only
@@ -74,7 +80,8 @@ class SessionCredits {
   uint64_t received_ = 0;                            // pushed payload, running totals
   uint64_t released_ = 0;
   uint64_t told_ = 0;
-  std::deque<uint64_t> unsent_;  // payload of each frame queued and not taken
+  std::deque<Unsent> unsent_;     // the frames queued and not taken
+  uint64_t unsent_requests_ = 0;  // those that they end
   uint64_t unsent_bytes_ = 0;
 };
 

@@ -116,9 +116,9 @@ void SessionTable::MarkClosing(Session* session) {
   session->state = Session::State::kClosing;
 }
 
-void SessionTable::Queue(Session* session, uint64_t bytes, absl::Time now) {
+void SessionTable::Queue(Session* session, uint64_t bytes, bool ends_request, absl::Time now) {
   if (!session->credits.has_unsent()) session->progress = now;
-  session->credits.Queue(bytes);
+  session->credits.Queue(bytes, ends_request);
   Arm(session, Deadline(*session));
 }
 

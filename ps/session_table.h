@@ -85,7 +85,7 @@ class SessionTable {
   void MarkClosing(Session* session);
 
   // A frame with `bytes` of payload is queued for it; one of those was taken by the transport.
-  void Queue(Session* session, uint64_t bytes, absl::Time now);
+  void Queue(Session* session, uint64_t bytes, bool ends_request, absl::Time now);
   void Sent(Session* session, absl::Time now);
 
   // The sessions whose time is over, and the status to close each with: DEADLINE_EXCEEDED, no

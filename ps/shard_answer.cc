@@ -14,6 +14,11 @@ uint64_t PayloadBytesOf(const decltype(ServerFrame::kind)& kind) {
   return 0;
 }
 
+bool EndsRequest(const decltype(ServerFrame::kind)& kind) {
+  if (const auto* pull = std::get_if<PullReplyFrame>(&kind)) return pull->remaining == 0;
+  return !std::holds_alternative<CreditFrame>(kind);
+}
+
 }  // namespace
 
 Session* Shard::Core::Asker(const RequestRef& request) {
@@ -38,7 +43,7 @@ void Shard::Core::Finish(const RequestRef& request, Kind kind) {
 }
 
 void Shard::Core::Queue(Session* session, const RequestRef& request, Kind kind) {
-  sessions_.Queue(session, PayloadBytesOf(kind), now_);
+  sessions_.Queue(session, PayloadBytesOf(kind), EndsRequest(kind), now_);
   ServerFrame frame;
   frame.request_id = request.request_id;
   frame.epoch = epoch_;

@@ -85,6 +85,13 @@ TEST_F(PushLedgerTest, ANewerIncarnationStartsAfreshButLearnsOfItsPredecessorsLa
   EXPECT_EQ(ledger.last(3).batch, 55u);
 }
 
+TEST_F(PushLedgerTest, ANewerIncarnationMayUseASequenceOfItsPredecessor) {
+  Record(7);
+  ledger.Enter(3, 2);
+  EXPECT_EQ(Look(7, 0, 2), Verdict::kNew);
+  EXPECT_EQ(ledger.unconfirmed(3), 0u);
+}
+
 TEST_F(PushLedgerTest, AFencedIncarnationRecordsAndConfirmsNothing) {
   ledger.Enter(3, 2);
   Record(7);

@@ -57,15 +57,20 @@ TEST_F(SessionCreditsTest, AnswersThatNobodyReadsAreBounded) {
   for (uint64_t id = 1; id <= 6; ++id) {
     EXPECT_TRUE(credits.Begin(id).ok());
     credits.End(id);
-    credits.Queue(0);
+    credits.Queue(0, /*ends_request=*/true);
   }
   EXPECT_EQ(credits.Begin(7).code(), absl::StatusCode::kResourceExhausted);
   credits.Sent();
   EXPECT_TRUE(credits.Begin(7).ok());
 }
 
+TEST_F(SessionCreditsTest, OneRequestMayHaveAnyNumberOfAnswersUnread) {
+  for (int answer = 0; answer < 20; ++answer) credits.Queue(0, /*ends_request=*/false);
+  EXPECT_TRUE(credits.Begin(1).ok());
+}
+
 TEST_F(SessionCreditsTest, BytesThatNobodyReadsAreBounded) {
-  credits.Queue(1500);
+  credits.Queue(1500, /*ends_request=*/true);
   credits.Begin(1).IgnoreError();
   EXPECT_EQ(credits.AskFor(1, 501, 1).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(credits.AskFor(1, 500, 1).ok());

@@ -39,6 +39,32 @@ TEST_F(ShardAspTest, EveryPushIsAVersion) {
   EXPECT_EQ(harness.shard.status().waits_for, "");
 }
 
+TEST_F(ShardAspTest, APushSentAgainIsADuplicateAndCountsOnce) {
+  PushFrame push = harness.PushOf(1, 1, 0, 2.0f);
+  push.want_values = true;
+  harness.Send(worker, push);
+  const uint64_t reconnected = harness.Connect(1, 1, 2);
+  const PushReplyFrame reply = harness.PushReply(reconnected, harness.Send(reconnected, push));
+  EXPECT_EQ(reply.outcome, Outcome::kDuplicate);
+  EXPECT_EQ(reply.first, Outcome::kApplied);
+  EXPECT_EQ(reply.version, 1u);
+  EXPECT_EQ(Floats(reply.tensor_data)[0], -2.0f);
+  EXPECT_EQ(harness.Version(0), 1u);
+  EXPECT_EQ(harness.Weight(0), -2.0f);
+  EXPECT_EQ(harness.shard.totals().duplicate, 1u);
+}
+
+TEST_F(ShardAspTest, APushSentAgainWhileItsJobIsOutCountsOnce) {
+  harness.jobs_run_at_once = false;
+  const PushFrame push = harness.PushOf(1, 1, 0, 2.0f);
+  const uint64_t first = harness.Send(worker, push);
+  const uint64_t again = harness.Send(worker, push);
+  harness.RunJobs();
+  EXPECT_EQ(harness.PushReply(worker, first).outcome, Outcome::kApplied);
+  EXPECT_EQ(harness.PushReply(worker, again).outcome, Outcome::kDuplicate);
+  EXPECT_EQ(harness.Version(0), 1u);
+}
+
 TEST_F(ShardAspTest, BeyondTheBoundAPushIsStaleAndBringsFreshValues) {
   PushFrame late = harness.PushOf(1, 3, 0, 2.0f);
   late.want_values = true;

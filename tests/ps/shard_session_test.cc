@@ -414,6 +414,18 @@ TEST_F(ShardBoundTest, MoreAnswersThanTheCreditCloseTheSession) {
   EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
 }
 
+TEST_F(ShardBoundTest, ASyncOfManySlicesThatAreNotYetReadLeavesRoomForOtherRequests) {
+  ShardHarness::Options options = Small();
+  options.tensors = {{"w", {16 * 20}, {}}};  // twenty slices, three requests
+  options.shard.limits.max_reply_bytes = 64 * 20;
+  ShardHarness wide(options);
+  wide.frames_are_taken_at_once = false;
+  const uint64_t session = wide.Connect(1);
+  EXPECT_EQ(wide.Answers(session, wide.Send(session, SyncFrame())).size(), 20u);
+  EXPECT_EQ(wide.Answers(session, wide.Send(session, wide.PullOf(0))).size(), 1u);
+  EXPECT_TRUE(wide.CloseStatus(session).ok()) << wide.CloseStatus(session);
+}
+
 TEST_F(ShardBoundTest, AHeldPushHoldsNoPayloadCreditAndTheClientIsToldOfIt) {
   const uint64_t session = harness.Connect(1);
   for (uint32_t slice = 0; slice < 2; ++slice)
