@@ -16,6 +16,7 @@
 #include "launcher/job_model.h"
 #include "launcher/job_settings.h"
 #include "launcher/load_topology.h"
+#include "launcher/member_checks.h"
 #include "launcher/process_flags.h"
 #include "launcher/progress.h"
 #include "launcher/run_directory.h"
@@ -24,8 +25,6 @@
 #include "net/server_host.h"
 
 DEFINE_string(topology, "", "the job's topology file");
-DEFINE_int32(servers, 0, "how many servers to expect, instead of the topology's");
-DEFINE_int32(workers, 0, "how many workers to expect, instead of the topology's");
 
 namespace weir {
 namespace {
@@ -126,14 +125,12 @@ class Coordinator {
   static RunFailure FailureOf(const JobStatus& job) {
     RunFailure failure{"coordinator", "coordinator", 0, HostName()};
     failure.reason = job.failure;
-    for (const MemberStatus& member : job.members) {
-      if (member.state != MemberState::kLost) continue;
-      failure.name = ProcessName(member);
-      failure.role = member.role == MemberRole::kServer ? "ps" : "worker";
-      failure.rank = member.rank;
-      failure.host = member.host;
-      failure.process_id = member.process_id;
-      break;
+    if (const MemberStatus* member = FailedMember(job)) {
+      failure.name = ProcessName(*member);
+      failure.role = member->role == MemberRole::kServer ? "ps" : "worker";
+      failure.rank = member->rank;
+      failure.host = member->host;
+      failure.process_id = member->process_id;
     }
     return failure;
   }

@@ -28,6 +28,7 @@ constexpr Entry kVerbs[] = {
     {"coordinator", "the process that knows who is in a job (weir-coordinator)", CmdCoordinator},
     {"ps", "a server process, which holds weights (weir-ps)", CmdPs},
     {"worker", "a worker process, which trains (weir-worker)", CmdWorker},
+    {"loadtest", "measure a cluster on this machine (weir-loadtest)", CmdLoadtest},
     {"agent", nullptr, CmdAgent},
 };
 

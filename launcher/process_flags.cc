@@ -16,6 +16,8 @@ DEFINE_string(host, "127.0.0.1", "the address to listen on");
 DEFINE_int32(port, 0, "the port to listen on; 0: a free one");
 DEFINE_string(token_file, "", "a file with the job's token; else WEIR_TOKEN_FILE");
 DEFINE_string(run_dir, "", "the directory for logs and results");
+DEFINE_int32(servers, 0, "how many servers; 0: as the topology says, or 1");
+DEFINE_int32(workers, 0, "how many workers; 0: as the topology says, or 1");
 DEFINE_bool(insecure, false, "serve other hosts without a token");
 
 namespace weir {

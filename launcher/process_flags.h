@@ -15,6 +15,8 @@ DECLARE_string(host);
 DECLARE_int32(port);
 DECLARE_string(token_file);
 DECLARE_string(run_dir);
+DECLARE_int32(servers);
+DECLARE_int32(workers);
 DECLARE_bool(insecure);
 
 namespace weir {

@@ -18,6 +18,7 @@ int CmdValidate(const std::string& program, const std::vector<std::string>& word
 int CmdCoordinator(const std::string& program, const std::vector<std::string>& words);
 int CmdPs(const std::string& program, const std::vector<std::string>& words);
 int CmdWorker(const std::string& program, const std::vector<std::string>& words);
+int CmdLoadtest(const std::string& program, const std::vector<std::string>& words);
 int CmdAgent(const std::string& program, const std::vector<std::string>& words);
 
 }  // namespace weir

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/loadtest.h"
-
 #include <gflags/gflags.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,13 +18,13 @@
 #include "launcher/child_process.h"
 #include "launcher/flags.h"
 #include "launcher/process_end.h"
+#include "launcher/process_flags.h"
 #include "launcher/run_directory.h"
+#include "launcher/verbs.h"
 #include "tools/load_report.h"
 #include "weir/worker.h"
 
 DEFINE_string(profile, "resnet50", "tensors to move: resnet50, mlp or uniform:COUNTxSIZE");
-DEFINE_uint32(servers, 1, "server processes, 1 to 64");
-DEFINE_uint32(workers, 1, "load workers, a process each, 1 to 64");
 DEFINE_string(transport, "tcp", "how payloads travel: tcp");
 DEFINE_string(codec, "f32", "how values are encoded on the wire: f32");
 DEFINE_uint64(steps, 30, "counted push-pulls of the whole model, of each worker, 1 to 100000");
@@ -35,20 +33,21 @@ DEFINE_bool(roofline, false, "measure what the machine can do at all, and print 
 DEFINE_string(json, "", "write the figures to this file too");
 DEFINE_bool(as_worker, false, "be one load worker (the load test starts these itself)");
 
+// `weir-loadtest`: starts servers and load workers as processes on this machine, drives them, checks every answer, and prints one
+// table. Exit codes: 0; 1 a wrong answer or a run that failed; 2 usage.
 namespace weir {
 namespace {
 
 constexpr size_t kMaxReportBytes = size_t{64} << 20;
-constexpr int kUsage = 2;
 
-int Complain(const absl::Status& status, int code) {
-  std::cerr << "weir-loadtest: " << status.message() << "\n";
-  return code;
-}
+int Complain(const absl::Status& status, int code) { return ExitWith("weir-loadtest", status.message(), code); }
 
-FlagTable LoadtestFlags() {
+uint32_t Servers() { return FLAGS_servers == 0 ? 1 : static_cast<uint32_t>(FLAGS_servers); }
+uint32_t Workers() { return FLAGS_workers == 0 ? 1 : static_cast<uint32_t>(FLAGS_workers); }
+
+FlagTable LoadtestFlags(const std::string& program) {
   FlagTable table;
-  table.usage = "weir-loadtest [flags]";
+  table.usage = program + " [flags]";
   table.about =
       "Starts servers and workers on this machine, moves a model's gradients and weights between them, checks\n"
       "every value that comes back, and prints what it measured. docs/performance.md says what each figure means.";
@@ -69,7 +68,7 @@ absl::Status CheckFlags() {
     return absl::InvalidArgumentError(absl::StrCat("--codec=", FLAGS_codec, ": not yet; today it is f32"));
   }
   for (const absl::Status& status :
-       {CheckRange("servers", FLAGS_servers, 64), CheckRange("workers", FLAGS_workers, 64),
+       {CheckRange("servers", Servers(), 64), CheckRange("workers", Workers(), 64),
         CheckRange("steps", FLAGS_steps, 100000), CheckRange("pulls", FLAGS_pulls, 1000000),
         MakeLoadProfile(FLAGS_profile).status()}) {
     if (!status.ok()) return status;
@@ -132,7 +131,7 @@ std::string TopologyText(const std::string& program) {
                                             absl::StrCat("--profile=", FLAGS_profile),
                                             absl::StrCat("--steps=", FLAGS_steps),
                                             absl::StrCat("--pulls=", FLAGS_pulls)};
-  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", FLAGS_servers, "}\nworkers:\n  count: ", FLAGS_workers,
+  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", Servers(), "}\nworkers:\n  count: ", Workers(),
                       "\n  program: [\"", absl::StrJoin(command, "\", \""),
                       "\"]\nconsistency: {mode: asp}\ntransport: tcp\ntrain:\n  optimizer: {type: sgd, learning_rate: ",
                       kLoadLearningRate, "}\n");
@@ -162,7 +161,7 @@ absl::Status RunCluster(const std::string& directory) {
 
 absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) {
   std::vector<LoadReport> reports;
-  for (uint32_t rank = 0; rank < FLAGS_workers; ++rank) {
+  for (uint32_t rank = 0; rank < Workers(); ++rank) {
     const auto text = ReadFile(ReportPath(run_dir, rank), kMaxReportBytes);
     if (!text.ok()) return text.status();
     auto report = LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
@@ -187,21 +186,21 @@ absl::Status Measure(std::optional<Roofline>* roofline, LoadRow* row) {
   row->profile = FLAGS_profile;
   row->transport = "tcp";
   row->codec = FLAGS_codec;
-  row->servers = FLAGS_servers;
+  row->servers = Servers();
   return absl::OkStatus();
 }
 
 }  // namespace
 
-int LoadtestMain(const std::vector<std::string>& words) {
-  const FlagTable table = LoadtestFlags();
+int CmdLoadtest(const std::string& program, const std::vector<std::string>& words) {
+  const FlagTable table = LoadtestFlags(program);
   const auto line = ParseCommandLine(table, words);
-  if (!line.ok()) return Complain(line.status(), kUsage);
+  if (!line.ok()) return Complain(line.status(), kExitUsage);
   if (line->help) {
     std::cout << HelpText(table);
     return 0;
   }
-  if (absl::Status status = CheckFlags(); !status.ok()) return Complain(status, kUsage);
+  if (absl::Status status = CheckFlags(); !status.ok()) return Complain(status, kExitUsage);
   if (FLAGS_as_worker) {
     const absl::Status status = RunAsWorker();
     return status.ok() ? 0 : Complain(status, 1);
