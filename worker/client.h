@@ -134,7 +134,9 @@ class Client {
   void Cancel(uint64_t call, absl::Time now, ClientEffects* effects);
 
   // The layout to use from now on. One of the same epoch changes nothing. A newer one ends the
-  // calls that were under way with kAborted; calls that have not sent anything go on with it.
+  // calls that were under way with kAborted. From then on, until a pull or sync without conditions
+  // has brought weights of the new epoch, so end all pushes and all pulls that name a step or
+  // versions: the caller can only mean those of before. Other calls go on with the new layout.
   void SetLayout(const Layout& layout, absl::Time now, ClientEffects* effects);
 
   // Connections. Connected: frames may be sent. Disconnected: it is over, whoever ended it, with

@@ -65,6 +65,7 @@ void Client::Core::SetLayout(const Layout& layout) {
     return;
   }
   if (has_layout_) Moved();
+  refreshed_ = epoch_ == 0;
   epoch_ = layout.epoch;
   has_layout_ = true;
   fetching_ = false;
@@ -123,6 +124,7 @@ PushResult Client::Core::MakePushResult(const ClientCall& call) {
 }
 
 void Client::Core::Complete(uint64_t id, ClientCall& call) {
+  if (IsRefresh(call)) refreshed_ = true;
   CompleteEffect done;
   done.call = id;
   switch (call.kind) {

@@ -141,6 +141,7 @@ class Client::Core {
   // client_plan.cc
   void PlanWaiting();
   Status Plan(uint64_t id, ClientCall& call);
+  bool IsRefresh(const ClientCall& call) const;
   Status PlanPull(uint64_t id, ClientCall& call);
   Status PlanSync(uint64_t id, ClientCall& call);
   Status PlanPush(uint64_t id, ClientCall& call);
@@ -213,6 +214,9 @@ class Client::Core {
   uint64_t epoch_ = 0;
   bool has_layout_ = false;  // false: before the first, or moved and not yet told where to
   bool fetching_ = false;
+  // The caller has read weights of this epoch, or none of an earlier one: what it says of versions
+  // and steps can be of this epoch.
+  bool refreshed_ = true;
   SliceIndex slices_;
   std::vector<ShardLink> sessions_;  // by shard
   std::vector<uint64_t> delivered_;  // by slice; kNever

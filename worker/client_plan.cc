@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Planning: a call is cut into one piece a slice, and into requests.
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -49,7 +50,23 @@ void Client::Core::PlanWaiting() {
   }
 }
 
+// Whether the call reads, and takes nothing for known of what it reads.
+bool Client::Core::IsRefresh(const ClientCall& call) const {
+  if (call.kind != ClientCallKind::kPull && call.kind != ClientCallKind::kSync) return false;
+  if (call.pull_options.step || call.pull_options.expect) return false;
+  return std::all_of(call.pulls.begin(), call.pulls.end(),
+                     [](const TensorPull& pull) { return pull.have.empty(); });
+}
+
 Status Client::Core::Plan(uint64_t id, ClientCall& call) {
+  const bool compares = call.kind == ClientCallKind::kPull || call.kind == ClientCallKind::kSync ||
+                        call.kind == ClientCallKind::kPush;
+  if (compares && !refreshed_ && !IsRefresh(call)) {
+    return Status(StatusCode::kAborted,
+                  absl::StrCat("the job has come to epoch ", epoch_,
+                               ": steps and versions of before are void; sync, then go on from "
+                               "what it brings"));
+  }
   ClientRequest request;
   switch (call.kind) {
     case ClientCallKind::kPull:
