@@ -304,8 +304,7 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
   absl::StatusOr<Member*> found = FindMember(job, who);
   if (!found.ok()) return found.status();
   MemberStatus& member = (*found)->status;
-  if (member.state == MemberState::kLeft || member.state == MemberState::kLost)
-    return absl::OkStatus();
+  if (member.state == MemberState::kLeft) return absl::OkStatus();
   absl::Status status = CheckValues(event.values);
   if (!status.ok()) return status;
   member.state = MemberState::kLeft;

@@ -84,7 +84,8 @@ class Membership {
   absl::StatusOr<HeartbeatAnswer> Heartbeat(const JobKey& job, const MemberId& who,
                                             const HeartbeatEvent& event, absl::Time now);
 
-  // Leaving twice is leaving once. A server that leaves while workers still need it makes the job
+  // Leaving twice is leaving once. Whoever was lost and whose place nobody has taken yet leaves in
+  // order all the same: it has done its work. A server that leaves while workers still need it makes the job
   // fail.
   absl::Status Leave(const JobKey& job, const MemberId& who, const LeaveEvent& event,
                      absl::Time now);
