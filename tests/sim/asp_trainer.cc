@@ -173,23 +173,15 @@ class AspTrainer : public Trainer {
     if (world_->random.Chance(30)) return LeaveState();
     PullOptions options;
     options.deadline = CallDeadline();
-    if (world_->random.Chance(50)) options.expect = base_[0];
-    process_->Pull(beside_.Pulls(), options, /*sync=*/false, [this](const Status& status, const PullResult& result) {
-      if (!GoOn(status)) return;
-      if (!status.ok() || result.stale > 0 || world_->random.Chance(50)) {
-        beside_busy_ = false;
-        return;
-      }
-      Reread(result);
-    });
-  }
-
-  // Asks only for what is newer than it has.
-  void Reread(const PullResult& result) {
+    beside_ = weights_;
     std::vector<TensorPull> pulls = beside_.Pulls();
-    for (size_t i = 0; i < pulls.size(); ++i) pulls[i].have = result.tensors[i].slices;
-    PullOptions options;
-    options.deadline = CallDeadline();
+    if (world_->random.Chance(50)) {
+      options.expect = base_[0];
+    } else {  // only what is newer than it has
+      for (size_t slice = 0; slice < base_.size(); ++slice) {
+        pulls[world_->reference.spec(slice).tensor_id - 1].have.push_back(base_[slice]);
+      }
+    }
     process_->Pull(pulls, options, /*sync=*/false, [this](const Status& status, const PullResult&) {
       beside_busy_ = false;
       GoOn(status);

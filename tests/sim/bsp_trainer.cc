@@ -77,7 +77,7 @@ class BspTrainer : public Trainer {
   // No worker begins this step any more.
   bool Finished() {
     uint64_t& furthest = world_->furthest_step[process_->epoch()];
-    if (!world_->finishing) return false;
+    if (!world_->finishing || process_->epoch() != world_->newest_epoch) return false;
     const uint64_t last = world_->last_step.try_emplace(process_->epoch(), furthest + 1).first->second;
     return step_ >= last;
   }

@@ -11,7 +11,7 @@ void Cluster::InjectFaults() {
   const uint64_t ended = world_->totals.ended();
   const std::vector<PlannedFault>& faults = world_->scenario.faults;
   while (next_fault_ < faults.size() && faults[next_fault_].after_ended <= ended) Inject(faults[next_fault_++].kind);
-  if (world_->finishing || ended < Scenario::kMinEnded || next_fault_ < faults.size()) return;
+  if (world_->finishing || world_->shards_behind > 0 || ended < Scenario::kMinEnded || next_fault_ < faults.size()) return;
   if (world_->totals.injected() < Scenario::kMinFaults) return Inject(FaultKind::kCut);  // some found nobody to hit
   world_->finishing = true;
   world_->Note("finishing", {});
@@ -104,9 +104,14 @@ void Cluster::ChangeEpoch() {
   ++layout->epoch;
   layout->shard_addresses.assign(shards_.size(), "server:1");
   coordinator_.Publish(layout);
+  world_->newest_epoch = layout->epoch;
+  world_->shards_behind = static_cast<uint32_t>(shards_.size());
   for (const auto& shard : shards_) {
     const absl::Duration late = world_->random.Between(absl::ZeroDuration(), absl::Seconds(1));
-    world_->queue.After(late, [layout, node = shard.get()] { node->Install(*layout); });
+    world_->queue.After(late, [this, layout, node = shard.get()] {
+      node->Install(*layout);
+      --world_->shards_behind;
+    });
   }
 }
 

@@ -53,6 +53,8 @@ struct World {
   Reference reference;
   std::map<PushKey, SentPush> pushes;  // every push of an honest worker
   std::map<std::pair<size_t, uint64_t>, PushKey> push_of_bits;  // asp: by slice and gradient
+  uint64_t newest_epoch = 1;   // published
+  uint32_t shards_behind = 0;  // that have not installed it
   // Set once enough has happened: workers finish. bsp: at the same step.
   bool finishing = false;
   std::map<uint64_t, uint64_t> furthest_step;  // by epoch: that any worker has begun
