@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -71,6 +72,13 @@ std::string DescribeMember(const MemberStatus& member) {
   std::string text = absl::StrCat(MemberRoleName(member.role), " ", member.rank);
   if (member.incarnation == 0) return text;
   return absl::StrCat(text, " (process ", member.process_id, " on host ", member.host, ")");
+}
+
+const MemberStatus* FailedMember(const JobStatus& job) {
+  for (const MemberStatus& member : job.members) {
+    if (absl::StartsWith(job.failure, absl::StrCat(DescribeMember(member), " "))) return &member;
+  }
+  return nullptr;
 }
 
 std::string DescribeDifference(const std::vector<TensorShape>& ours,

@@ -29,6 +29,9 @@ absl::Status CheckValues(const std::vector<NamedValue>& values);
 // "worker 2 (process 4711 on host a)"; "server 0" before it joined.
 std::string DescribeMember(const MemberStatus& member);
 
+// The member that the job's failure names; null: the job has not failed, or nobody is named.
+const MemberStatus* FailedMember(const JobStatus& job);
+
 // "a, b, c"; of more than 8 the first 8 "and 3 more".
 std::string ListMembers(const std::vector<std::string>& names);
 

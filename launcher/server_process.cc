@@ -235,6 +235,7 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
     auto failed = Named<v1::HeartbeatRequest>();
     failed.set_failure(std::string(status.message()));
     coordinator_->Heartbeat(failed, kCallLimit).IgnoreError();
+    Leave().IgnoreError();
     return status;
   }
   return Leave();

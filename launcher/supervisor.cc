@@ -10,7 +10,6 @@
 #include <functional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "launcher/coordinator_codec.h"
@@ -234,13 +233,8 @@ void Supervisor::WatchJobFailure() {
 
 // The process whose failure the coordinator reports; empty: none, or none that is known.
 std::string Supervisor::Culprit() const {
-  if (job_.failure.empty()) return "";
-  for (const MemberStatus& member : job_.members) {
-    if (absl::StartsWith(job_.failure, absl::StrCat(DescribeMember(member), " "))) {
-      return ProcessName(member);
-    }
-  }
-  return "";
+  const MemberStatus* member = FailedMember(job_);
+  return member == nullptr ? "" : ProcessName(*member);
 }
 
 bool Supervisor::AllEnded(ProcessRole role) const {
