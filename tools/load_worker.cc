@@ -95,6 +95,7 @@ class LoadRun {
 
   absl::Status Run() {
     if (const Status status = worker_.Declare(tensors_); !status.ok()) return Failed("declare", status);
+    if (absl::Status status = ReadFirstWeights(); !status.ok()) return status;
     for (uint64_t i = 0; i < options_.warmup_steps; ++i) {
       if (absl::Status status = Step(); !status.ok()) return status;
     }
@@ -126,6 +127,17 @@ class LoadRun {
     const float factor = -static_cast<float>(static_cast<double>(version) * kLoadLearningRate);
     report_.wrong += CountWrong(memory_->weights(tensor) + offset, memory_->gradient(0, tensor) + offset, count, factor);
     report_.checked += count;
+  }
+
+  // Version 0 of everything: what the first gradients are based on.
+  absl::Status ReadFirstWeights() {
+    std::vector<TensorPull> pulls(tensors_.size());
+    for (size_t t = 0; t < pulls.size(); ++t) {
+      pulls[t].tensor = static_cast<uint32_t>(t);
+      pulls[t].into = memory_->weights_view(t);
+    }
+    const Result<PullResult> pulled = worker_.Sync(std::move(pulls));
+    return pulled.ok() ? absl::OkStatus() : Failed("sync", pulled.status());
   }
 
   absl::Status Settle(Result<PushResult> pushed) {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "launcher/child_process.h"
 #include "launcher/flags.h"
@@ -134,7 +135,7 @@ std::string TopologyText(const std::string& program) {
   return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", Servers(), "}\nworkers:\n  count: ", Workers(),
                       "\n  program: [\"", absl::StrJoin(command, "\", \""),
                       "\"]\nconsistency: {mode: asp}\ntransport: tcp\ntrain:\n  optimizer: {type: sgd, learning_rate: ",
-                      kLoadLearningRate, "}\n");
+                      absl::StrFormat("%.17g", kLoadLearningRate), "}\n");
 }
 
 // Runs the cluster to its end.
