@@ -14,6 +14,8 @@ namespace {
 // first.
 constexpr absl::Duration kWorthAsking = absl::Milliseconds(300);
 constexpr absl::Duration kPendingPause = absl::Milliseconds(10);
+// Refusals in a row of one push before tickets are given up for it.
+constexpr uint32_t kPatience = 3;
 
 Status Fenced(const std::string& reason) {
   return Status(StatusCode::kFailedPrecondition,
@@ -343,6 +345,11 @@ void Client::Core::OnOverloaded(uint64_t id, ClientRequest& request, uint32_t re
   ++statistics_.overloaded;
   if (request.orphan) return Answered(id, request);
   Detach(id, request);
+  // A ticket that nobody comes back to keeps the shards from forgetting anything after it, until
+  // they are full.
+  if (request.kind == ClientRequestKind::kPush && request.refused >= kPatience) {
+    sequences_.ForgetOldestTicket();
+  }
   Delay(id, request,
         std::max(absl::Milliseconds(retry_after_ms), backoff_.Next(++request.refused)));
 }

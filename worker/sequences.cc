@@ -15,11 +15,7 @@ uint64_t Sequences::Begin() {
 
 uint64_t Sequences::Reserve() {
   tickets_.insert(next_);
-  if (tickets_.size() > max_tickets_) {
-    const auto oldest = std::find_if(tickets_.begin(), tickets_.end(),
-                                     [this](uint64_t s) { return in_use_.count(s) == 0; });
-    tickets_.erase(oldest);  // the new one is not in use, so there is one
-  }
+  if (tickets_.size() > max_tickets_) ForgetOldestTicket();
   return next_++;
 }
 
@@ -33,7 +29,9 @@ Status Sequences::BeginTicket(uint64_t sequence) {
         StatusCode::kInvalidArgument,
         absl::StrCat("sequence ", sequence,
                      " is not open: not from NewSequence, or ended, or forgotten because ",
-                     max_tickets_, " newer ones are open or the job moved to another epoch"));
+                     max_tickets_,
+                     " newer ones are open, the servers are full, or the job moved to another "
+                     "epoch"));
   }
   in_use_.insert(sequence);
   return Status();
@@ -42,6 +40,12 @@ Status Sequences::BeginTicket(uint64_t sequence) {
 void Sequences::End(uint64_t sequence, bool final) {
   in_use_.erase(sequence);
   if (final) tickets_.erase(sequence);
+}
+
+void Sequences::ForgetOldestTicket() {
+  const auto oldest = std::find_if(tickets_.begin(), tickets_.end(),
+                                   [this](uint64_t s) { return in_use_.count(s) == 0; });
+  if (oldest != tickets_.end()) tickets_.erase(oldest);
 }
 
 void Sequences::ForgetTickets() {

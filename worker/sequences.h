@@ -37,6 +37,8 @@ class Sequences {
   // A push with `sequence` is over; `final` when its outcome is known in every slice. REQUIRES: in
   // use.
   void End(uint64_t sequence, bool final);
+  // Forgets the oldest ticket that is not in use, if any.
+  void ForgetOldestTicket();
   // Forgets all tickets that are not in use.
   void ForgetTickets();
 

@@ -146,8 +146,8 @@ class AspTrainer : public Trainer {
     const bool ended_early =
         status.code() == StatusCode::kDeadlineExceeded || (status.code() == StatusCode::kCancelled && cancelling_);
     if (ended_early && ticket_ != 0 && process_->epoch() == epoch_) return process_->After(kThink, [this] { Send(); });
-    // A ticket does not outlive its epoch.
-    if (status.code() == StatusCode::kInvalidArgument && ticket_ != 0 && process_->epoch() != epoch_) {
+    // A ticket may be forgotten.
+    if (status.code() == StatusCode::kInvalidArgument && ticket_ != 0) {
       return process_->After(kThink, [this] { Refresh(); });
     }
     if (ended_early || GoOn(status)) process_->After(kThink, [this] { Refresh(); });

@@ -39,7 +39,6 @@ class BspTrainer : public Trainer {
     std::unique_ptr<Tensors> gradient;
     std::unique_ptr<Tensors> poisoned;
     uint64_t ticket = 0;
-    uint64_t epoch = 0;
   };
 
   PullOptions Options() const {
@@ -70,15 +69,15 @@ class BspTrainer : public Trainer {
       if (status.code() == StatusCode::kResourceExhausted) return Recover(Status(StatusCode::kUnavailable, ""), &BspTrainer::Resync);
       if (!status.ok()) return Recover(status, &BspTrainer::Resync);
       step_ = result.min_version;
+      epoch_ = process_->epoch();
       PullStep();
     });
   }
 
   // No worker begins this step any more.
   bool Finished() {
-    uint64_t& furthest = world_->furthest_step[process_->epoch()];
-    if (!world_->finishing || process_->epoch() != world_->newest_epoch) return false;
-    const uint64_t last = world_->last_step.try_emplace(process_->epoch(), furthest + 1).first->second;
+    if (!world_->finishing || epoch_ != world_->newest_epoch) return false;
+    const uint64_t last = world_->last_step.try_emplace(epoch_, world_->furthest_step[epoch_] + 1).first->second;
     return step_ >= last;
   }
 
@@ -95,7 +94,7 @@ class BspTrainer : public Trainer {
   // The weights of `step_` are in memory.
   void PushStep() {
     if (Finished()) return process_->Leave();
-    uint64_t& furthest = world_->furthest_step[process_->epoch()];
+    uint64_t& furthest = world_->furthest_step[epoch_];
     furthest = std::max(furthest, step_);
     resync_ = false;
     has_values_ = false;
@@ -109,7 +108,6 @@ class BspTrainer : public Trainer {
   BlockPush MakePush(PartBlock block) {
     BlockPush push;
     push.block = block;
-    push.epoch = process_->epoch();
     push.gradient = std::make_unique<Tensors>(world_->scenario.layout);
     for (uint32_t tensor = 0; tensor < weights_.size(); ++tensor) {
       PartSum sum = SumParts(block, [&](uint32_t part) {
@@ -186,10 +184,14 @@ class BspTrainer : public Trainer {
     }
     switch (status.code()) {
       case StatusCode::kDeadlineExceeded:
-      case StatusCode::kUnavailable: return process_->After(kPause, [this, i] { Send(i); });
-      case StatusCode::kInvalidArgument:  // a ticket does not outlive its epoch
-        if (push.ticket == 0 || process_->epoch() == push.epoch) return Refused(status);
-        break;
+      case StatusCode::kUnavailable:
+        if (push.poisoned != nullptr) push.ticket = 0;  // the others may be waiting for the right one
+        push.poisoned = nullptr;
+        return process_->After(kPause, [this, i] { Send(i); });
+      case StatusCode::kInvalidArgument:  // a ticket may be forgotten
+        if (push.ticket == 0) return Refused(status);
+        push.ticket = 0;
+        return process_->After(kPause, [this, i] { Send(i); });
       case StatusCode::kAborted: break;
       default: return Refused(status);
     }
@@ -213,6 +215,7 @@ class BspTrainer : public Trainer {
   Tensors weights_;
   std::vector<PartBlock> blocks_;
   uint64_t step_ = 0;
+  uint64_t epoch_ = 0;  // in which that step counts
   // Of the step.
   std::vector<BlockPush> pushes_;
   size_t open_ = 0;

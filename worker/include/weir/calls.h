@@ -100,7 +100,8 @@ struct PushOptions {
                              // from part 0. 0: the schedule's
   // 0: a new one. A number from Worker::NewSequence: the push can be asked for again, with the same
   // arguments, after kDeadlineExceeded or kCancelled, and tells how it ended; it is never applied
-  // twice. The last 64 such open questions are kept.
+  // twice. The last 64 such open questions are kept, fewer when the servers
+  // have no room.
   uint64_t sequence = 0;
 };
 
