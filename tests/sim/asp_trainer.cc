@@ -69,6 +69,7 @@ class AspTrainer : public Trainer {
   void Step() {
     if (world_->finishing) return Finish();
     if (world_->random.Chance(20)) Beside();
+    if (world_->random.Chance(4)) ForgetATicket();
     attempts_ = 0;
     const bool one = world_->random.Chance(40);
     const size_t tensor = world_->random.Below(weights_.size());
@@ -100,6 +101,11 @@ class AspTrainer : public Trainer {
       ticket_ = sequence;  // 0 when there is none
       Send();
     });
+  }
+
+  // Reserves a sequence and never comes back to it.
+  void ForgetATicket() {
+    process_->NewSequence([this](const Status& status, uint64_t) { GoOn(status); });
   }
 
   void Poison() {
