@@ -3,19 +3,17 @@
 #include <glog/logging.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "launcher/coordinator_service.h"
 #include "launcher/flags.h"
-#include "launcher/job_model.h"
-#include "launcher/job_settings.h"
-#include "launcher/load_topology.h"
+#include "launcher/job_of_process.h"
 #include "launcher/member_checks.h"
 #include "launcher/process_flags.h"
 #include "launcher/progress.h"
@@ -23,8 +21,6 @@
 #include "launcher/run_results.h"
 #include "launcher/verbs.h"
 #include "net/server_host.h"
-
-DEFINE_string(topology, "", "the job's topology file");
 
 namespace weir {
 namespace {
@@ -34,20 +30,6 @@ constexpr absl::Duration kLeaveLimit =
     absl::Seconds(15);  // after a failure: a lease, and then some
 constexpr absl::Duration kInterruptedLimit =
     absl::Milliseconds(1500);  // the agent's patience is 2 s
-
-// A job whose workers bring their own model needs no topology file.
-constexpr char kBareTopology[] = "version: 1\nname: job\nworkers:\n  program: [started by hand]\n";
-
-std::optional<Topology> TopologyOfProcess(std::vector<std::string> settings) {
-  if (FLAGS_servers > 0) settings.push_back(absl::StrCat("servers.count=", FLAGS_servers));
-  if (FLAGS_workers > 0) settings.push_back(absl::StrCat("workers.count=", FLAGS_workers));
-  if (!FLAGS_topology.empty()) return AcceptTopology(LoadTopology(FLAGS_topology, settings));
-  TopologySource source;
-  source.text = kBareTopology;
-  source.file = "the command line";
-  source.settings = std::move(settings);
-  return AcceptTopology(ParseTopology(source));
-}
 
 // Serves until the job is over; with --run_dir saves what came of it.
 class Coordinator {
@@ -152,31 +134,20 @@ class Coordinator {
 };
 
 int Coordinate(const std::string& program, Topology topology) {
-  if (WorkerSetsLearningRate(topology)) {  // the servers must know how many steps there are
-    absl::StatusOr<PreparedModel> prepared = PrepareModel(&topology);
-    if (!prepared.ok()) return ExitWith(program, prepared.status().message(), kExitBadTopology);
-  }
-  absl::StatusOr<std::string> token = TokenOfProcess();
-  if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
+  absl::StatusOr<Membership::Options> options = JobOfProcess(&topology);
+  if (!options.ok()) return ExitWith(program, options.status().message(), kExitBadTopology);
   std::string run_dir;
   if (!FLAGS_run_dir.empty()) {
     absl::StatusOr<std::string> made = MakeRunDirectory(FLAGS_run_dir, topology.name, absl::Now());
     if (!made.ok()) return ExitWith(program, made.status().message(), 1);
     run_dir = *made;
   }
-  Membership::Options options;
-  const std::string id = RandomBytes(options.job_id.size());
-  memcpy(options.job_id.data(), id.data(), id.size());
-  options.job_token = *token;
-  options.settings = JobSettingsOf(topology);
-  absl::Status settings = Membership::CheckSettings(options.settings);
-  if (!settings.ok()) return ExitWith(program, settings.message(), kExitBadTopology);
 
   sigset_t signals;
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
-  Coordinator coordinator(std::move(options), run_dir);
+  Coordinator coordinator(*std::move(options), run_dir);
   absl::Status listening = coordinator.Listen();
   if (!listening.ok()) return ExitWith(program, listening.message(), 1);
   return coordinator.Serve(signals);

@@ -3,9 +3,14 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
+#include "launcher/coordinator_service.h"
 #include "launcher/flags.h"
+#include "launcher/job_of_process.h"
 #include "launcher/process_flags.h"
 #include "launcher/server_process.h"
 #include "launcher/verbs.h"
@@ -17,13 +22,22 @@ DEFINE_int32(job_threads, 0, "threads for the arithmetic of each shard; 0: the s
 namespace weir {
 namespace {
 
-int Serve(const std::string& program) {
-  absl::StatusOr<std::string> coordinator = CoordinatorOfProcess();
-  if (!coordinator.ok()) return ExitWith(program, coordinator.status().message(), kExitUsage);
+// The job of a server that is alone: it coordinates too.
+absl::StatusOr<std::unique_ptr<CoordinatorService>> CoordinateAlone(
+    std::vector<std::string> settings) {
+  settings.push_back("servers.count=1");
+  std::optional<Topology> topology = TopologyOfProcess(std::move(settings));
+  if (!topology) return absl::InvalidArgumentError("the topology is wrong");
+  absl::StatusOr<Membership::Options> options = JobOfProcess(&*topology);
+  if (!options.ok()) return options.status();
+  return std::make_unique<CoordinatorService>(*std::move(options));
+}
+
+int Serve(const std::string& program, const std::vector<std::string>& settings) {
   absl::StatusOr<std::string> token = TokenOfProcess();
   if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
   ServerProcess::Options options;
-  options.coordinator = *coordinator;
+  options.coordinator = CoordinatorOfProcess();
   options.job_token = *token;
   if (FLAGS_rank >= 0) options.rank = static_cast<uint32_t>(FLAGS_rank);
   options.host = FLAGS_host;
@@ -37,9 +51,19 @@ int Serve(const std::string& program) {
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
+  std::unique_ptr<CoordinatorService> alone;
+  if (options.coordinator.empty()) {
+    absl::StatusOr<std::unique_ptr<CoordinatorService>> made = CoordinateAlone(settings);
+    if (!made.ok()) return ExitWith(program, made.status().message(), kExitBadTopology);
+    alone = *std::move(made);
+    options.services.push_back(alone->service());
+  }
   ServerProcess server(std::move(options));
   absl::Status status = server.Listen();
   if (!status.ok()) return ExitWith(program, status.message(), 1);
+  if (alone != nullptr)
+    printf("weir-ps: alone, coordinator and server at %s\n", server.address().c_str());
+  fflush(stdout);
   SayReady(server.address());
   status = server.Serve(signals);
   if (status.ok()) return 0;
@@ -52,17 +76,20 @@ int CmdPs(const std::string& program, const std::vector<std::string>& words) {
   FlagTable table;
   table.usage = program + " --coordinator=HOST:PORT [flags]";
   table.about =
-      "Holds a share of a job's weights, as one of its servers. Not yet: a server without a "
-      "coordinator.";
-  table.flags = {"coordinator", "rank",     "shards",     "host",       "port",
-                 "advertise",   "insecure", "token_file", "job_threads"};
+      "Holds a share of a job's weights, as one of its servers. Without a coordinator it is one "
+      "itself: a\n"
+      "job of one server, with the --workers, --topology and --set of weir-coordinator.";
+  table.flags = {"coordinator", "rank",       "shards",      "host",     "port",   "advertise",
+                 "insecure",    "token_file", "job_threads", "topology", "workers"};
+  table.repeated = "set";
+  table.repeated_help = "alone: set a key of the topology";
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);
   if (!line.ok()) return ExitWith(program, line.status().message(), kExitUsage);
   if (line->help) {
     fputs(HelpText(table).c_str(), stdout);
     return 0;
   }
-  return Serve(program);
+  return Serve(program, line->repeated);
 }
 
 }  // namespace weir

@@ -64,11 +64,12 @@ Status TrainShare(Worker& worker) {
 
 int Work(const std::string& program) {
   Options options;
-  absl::StatusOr<std::string> coordinator = CoordinatorOfProcess();
-  if (!coordinator.ok()) return ExitWith(program, coordinator.status().message(), kExitUsage);
+  options.coordinator = CoordinatorOfProcess();
+  if (options.coordinator.empty()) {
+    return ExitWith(program, "--coordinator=HOST:PORT is missing", kExitUsage);
+  }
   absl::StatusOr<std::string> token = TokenOfProcess();
   if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
-  options.coordinator = *coordinator;
   options.token = *token;
   if (FLAGS_rank >= 0) options.rank = static_cast<uint32_t>(FLAGS_rank);
   options.log = Log;

@@ -37,11 +37,8 @@ absl::StatusOr<std::string> TokenOfProcess() {
   return ReadTokenFile(path);
 }
 
-absl::StatusOr<std::string> CoordinatorOfProcess() {
-  const std::string address =
-      FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
-  if (address.empty()) return absl::InvalidArgumentError("--coordinator=HOST:PORT is missing");
-  return address;
+std::string CoordinatorOfProcess() {
+  return FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
 }
 
 std::string HostName() {

@@ -25,8 +25,8 @@ namespace weir {
 // neither.
 absl::StatusOr<std::string> TokenOfProcess();
 
-// --coordinator, or WEIR_COORDINATOR. INVALID_ARGUMENT: neither.
-absl::StatusOr<std::string> CoordinatorOfProcess();
+// --coordinator, or WEIR_COORDINATOR; "" when there is neither.
+std::string CoordinatorOfProcess();
 
 // This machine's name.
 std::string HostName();
