@@ -30,6 +30,7 @@ class Cluster:
         self.token = "a-token-of-the-test"
         self.token_file = test.write("token", self.token + "\n")
         self.processes = {}
+        test.addCleanup(self.stop)
         settings = [*sets, f"servers.count={servers}", f"workers.count={workers}"]
         settings = {s.split("=")[0]: s for s in settings}.values()
         self.coordinator = self.start("coordinator", 0, [

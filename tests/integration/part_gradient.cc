@@ -12,9 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "core/buffer.h"
 #include "launcher/job_model.h"
 #include "launcher/topology_parse.h"
 #include "models/matrix.h"
+#include "worker/gradient_set.h"
 
 namespace weir {
 namespace {
@@ -24,6 +26,10 @@ int Fail(const std::string& message) {
   return 1;
 }
 
+std::streamsize Bytes(const MutableTensorView& view) {
+  return static_cast<std::streamsize>(view.count) * static_cast<std::streamsize>(sizeof(float));
+}
+
 int Run(const std::string& path, const std::vector<std::string>& settings, uint64_t step, uint32_t part,
         const char* weights_path, const char* out_path) {
   const ParsedTopology parsed = LoadTopology(path, settings);
@@ -31,26 +37,18 @@ int Run(const std::string& path, const std::vector<std::string>& settings, uint6
   Result<std::unique_ptr<Model>> model = MakeModel(ModelOptionsOf(parsed.topology));
   if (!model.ok()) return Fail(model.status().ToString());
 
-  std::vector<std::vector<float>> weights, gradients;
-  std::vector<TensorView> weight_views;
-  std::vector<MutableTensorView> gradient_views;
+  const std::vector<TensorSpec> tensors = (*model)->Tensors();
+  BufferPool pool;
+  const GradientSet weights(tensors, &pool);
+  const GradientSet gradients(tensors, &pool);
   std::ifstream in(weights_path, std::ios::binary);
-  for (const TensorSpec& tensor : (*model)->Tensors()) {
-    const size_t count = static_cast<size_t>(ElementCount(tensor.shape));
-    weights.emplace_back(count);
-    gradients.emplace_back(count);
-    in.read(reinterpret_cast<char*>(weights.back().data()), static_cast<std::streamsize>(count * sizeof(float)));
-    weight_views.push_back({weights.back().data(), ElementType::kFloat32, ElementCount(tensor.shape)});
-    gradient_views.push_back({gradients.back().data(), ElementType::kFloat32, ElementCount(tensor.shape)});
-  }
+  for (const MutableTensorView& view : weights.views()) in.read(static_cast<char*>(view.data), Bytes(view));
   if (!in) return Fail(std::string(weights_path) + " is too short");
   const PartId id{step, part, static_cast<uint32_t>(GradientShards(parsed.topology))};
-  const Result<PartResult> result = (*model)->Gradient(id, weight_views, gradient_views);
+  const Result<PartResult> result = (*model)->Gradient(id, weights.const_views(), gradients.views());
   if (!result.ok()) return Fail(result.status().ToString());
   std::ofstream out(out_path, std::ios::binary);
-  for (const std::vector<float>& gradient : gradients) {
-    out.write(reinterpret_cast<const char*>(gradient.data()), static_cast<std::streamsize>(gradient.size() * sizeof(float)));
-  }
+  for (const MutableTensorView& view : gradients.views()) out.write(static_cast<const char*>(view.data), Bytes(view));
   if (!out.flush()) return Fail(std::string("cannot write ") + out_path);
   std::cout << result.value().examples << "\n";
   return 0;

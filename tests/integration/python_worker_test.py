@@ -49,10 +49,10 @@ class PythonWorkerTest(cluster.ClusterTest):
         self.assertFalse(any(np.isnan(w).any() for w in weights))
         return weights
 
-    def push_frame(self, member, piece, gradient, step, sequence, examples, **changes):
-        data = gradient[piece.tensor_id - 1][piece.offset:piece.offset + piece.count].tobytes()
-        fields = dict(tensor_id=piece.tensor_id, worker_id=member.joined.rank, sequence=sequence, base_version=step, step=step,
-                      first_part=1, parts=1, offset=piece.offset, count=piece.count, examples=examples, batch=step,
+    def push_frame(self, member, piece, arrays, at_step, sequence, examples, **changes):
+        data = arrays[piece.tensor_id - 1][piece.offset:piece.offset + piece.count].tobytes()
+        fields = dict(tensor_id=piece.tensor_id, worker_id=member.joined.rank, sequence=sequence, base_version=at_step, step=at_step,
+                      first_part=1, parts=1, offset=piece.offset, count=piece.count, examples=examples, batch=at_step,
                       gradient=data)
         fields.update(changes)
         return p.Push(**fields)
@@ -97,7 +97,7 @@ class PythonWorkerTest(cluster.ClusterTest):
             # The same part under a new sequence, as a replacement would send it: it is not counted twice either.
             piece = several[0]
             kind, reply = sessions[piece.shard].ask(
-                push=self.push_frame(member, piece, gradient, step, 100 + step, examples))
+                push=self.push_frame(member, piece, gradient, step, 1500 + step, examples))
             self.assertEqual(reply.outcome, t.OUTCOME_DUPLICATE, reply)
             member.heartbeat(step=step + 1, steps=STEPS)
 
@@ -113,7 +113,7 @@ class PythonWorkerTest(cluster.ClusterTest):
             tensor_id=piece.tensor_id, offset=piece.offset, count=piece.count, version=1, condition=p.Pull.CONDITION_EXPECT))
         self.assertEqual((kind, reply.stale, reply.version, len(reply.tensor_data)), ("pull_reply", True, STEPS, 0))
         kind, reply = sessions[piece.shard].ask(push=self.push_frame(
-            member, piece, gradient, STEPS, 200, examples, base_version=STEPS - 1, want_values=True))
+            member, piece, gradient, STEPS, 2000, examples, base_version=STEPS - 1, want_values=True))
         self.assertEqual((reply.outcome, reply.version, reply.count), (t.OUTCOME_STALE, STEPS, piece.count), reply)
         self.assertEqual(floats(reply.tensor_data).tobytes(), weights[piece.tensor_id - 1].reshape(-1)
                          [piece.offset:piece.offset + piece.count].tobytes())
@@ -126,13 +126,13 @@ class PythonWorkerTest(cluster.ClusterTest):
         started.stop()
 
     def check_refusals(self, member, sessions, piece, gradient, examples):
-        for changes, words in (
+        for number, (changes, words) in enumerate((
                 (dict(gradient=b"1234"), "bytes"),
                 (dict(offset=piece.offset + 1), "slice"),
                 (dict(first_part=1, parts=2), "block"),
                 (dict(step=7, base_version=7), "ahead"),
-                (dict(tensor_id=999), "999")):
-            frame = self.push_frame(member, piece, gradient, 0, 1000, examples, **changes)
+                (dict(tensor_id=999), "999"))):
+            frame = self.push_frame(member, piece, gradient, 0, 1000 + number, examples, **changes)
             kind, reply = sessions[piece.shard].ask(push=frame)
             self.assertEqual((kind, reply.outcome), ("push_reply", t.OUTCOME_INVALID), reply)
             self.assertIn(words, reply.reason)

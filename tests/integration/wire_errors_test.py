@@ -51,9 +51,9 @@ class WireErrorsTest(cluster.ClusterTest):
         kind, pulled = self.good.ask(pull=p.Pull(tensor_id=2))
         self.assertEqual(list(floats(pulled.tensor_data)), [0] * 10)
 
-    def closed(self, code, *words, **hello):
+    def closed(self, code, *words, shard=0, **hello):
         session = Session(self.member.addresses[0], self.member.layout.epoch)
-        session.send(hello=self.member.hello(0, **hello))
+        session.send(hello=self.member.hello(shard, **hello))
         name, sentence = session.end()
         self.assertEqual(name, code, sentence)
         for word in words:
@@ -167,7 +167,7 @@ class WireErrorsTest(cluster.ClusterTest):
 
     def test_a_second_server_for_the_shard_is_refused(self):
         output = self.cluster.second_server()
-        self.assertIn("rank 0", output)
+        self.assertIn("the place of server 0 is held by server 0", output)
 
     def test_a_differing_declaration_is_refused_naming_the_difference(self):
         with self.assertRaises(grpc.RpcError) as caught:
