@@ -34,9 +34,10 @@ constexpr absl::Duration kInterruptedLimit =
 // Serves until the job is over; with --run_dir saves what came of it.
 class Coordinator {
  public:
-  Coordinator(Membership::Options options, std::string run_dir)
+  Coordinator(Membership::Options options, std::string run_dir, bool insecure)
       : token_(options.job_token),
         run_dir_(std::move(run_dir)),
+        insecure_(insecure),
         began_(absl::Now()),
         service_(std::move(options)) {}
   ~Coordinator() {
@@ -47,7 +48,7 @@ class Coordinator {
     ServerHost::Options options;
     options.address = absl::StrCat(FLAGS_host, ":", FLAGS_port);
     options.has_token = !token_.empty();
-    options.insecure = FLAGS_insecure;
+    options.insecure = insecure_;
     options.services = {service_.service()};
     absl::StatusOr<std::unique_ptr<ServerHost>> host = ServerHost::Start(options);
     if (!host.ok()) return host.status();
@@ -128,6 +129,7 @@ class Coordinator {
   }
 
   const std::string token_, run_dir_;
+  const bool insecure_;
   const absl::Time began_;
   CoordinatorService service_;
   std::unique_ptr<ServerHost> host_;
@@ -147,7 +149,8 @@ int Coordinate(const std::string& program, Topology topology) {
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
-  Coordinator coordinator(*std::move(options), run_dir);
+  const bool insecure = FLAGS_insecure || topology.security.mode == SecurityMode::kNone;
+  Coordinator coordinator(*std::move(options), run_dir, insecure);
   absl::Status listening = coordinator.Listen();
   if (!listening.ok()) return ExitWith(program, listening.message(), 1);
   return coordinator.Serve(signals);
