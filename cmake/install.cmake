@@ -7,8 +7,8 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 add_library(weir_worker_shared SHARED ${CMAKE_CURRENT_LIST_DIR}/worker_shared.cc)
-target_link_libraries(weir_worker_shared PRIVATE
-  $<LINK_LIBRARY:WHOLE_ARCHIVE,weir_worker> $<LINK_LIBRARY:WHOLE_ARCHIVE,weir_worker_api>)
+target_link_libraries(weir_worker_shared PRIVATE weir_worker)
+set_property(TARGET weir_worker_shared PROPERTY LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,weir_worker,weir_worker_train,weir_worker_api")
 target_link_options(weir_worker_shared PRIVATE
   "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/worker_shared.map" "LINKER:--no-undefined")
 target_include_directories(weir_worker_shared INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -41,7 +41,8 @@ class ProfileBuilder {
 };
 
 // One bottleneck block: 1x1, 3x3 and 1x1 convolutions, and a 1x1 shortcut where the shape changes.
-void Bottleneck(ProfileBuilder& builder, const std::string& name, int64_t in, int64_t width, bool shortcut) {
+void Bottleneck(ProfileBuilder& builder, const std::string& name, int64_t in, int64_t width,
+                bool shortcut) {
   const int64_t out = width * 4;
   builder.Convolution(name + ".conv1", in, width, 1);
   builder.BatchNorm(name + ".bn1", width);
@@ -83,17 +84,19 @@ absl::StatusOr<LoadProfile> Uniform(const std::string& name, const std::string& 
   const std::vector<std::string> numbers = absl::StrSplit(size, 'x');
   uint64_t count = 0;
   uint64_t elements = 0;
-  if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &count) || !absl::SimpleAtoi(numbers[1], &elements) ||
-      count == 0 || elements == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("profile '", name, "': expected uniform:COUNTxSIZE, for example uniform:100x4096"));
+  if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &count) ||
+      !absl::SimpleAtoi(numbers[1], &elements) || count == 0 || elements == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "profile '", name, "': expected uniform:COUNTxSIZE, for example uniform:100x4096"));
   }
   if (count > kMaxUniformTensors || elements > kMaxUniformElements / count) {
-    return absl::InvalidArgumentError(absl::StrCat("profile '", name, "': at most ", kMaxUniformTensors,
-                                                   " tensors and ", kMaxUniformElements, " elements in all"));
+    return absl::InvalidArgumentError(absl::StrCat("profile '", name, "': at most ",
+                                                   kMaxUniformTensors, " tensors and ",
+                                                   kMaxUniformElements, " elements in all"));
   }
   ProfileBuilder builder(name);
-  for (uint64_t i = 0; i < count; ++i) builder.Tensor(absl::StrCat("tensor", i), {static_cast<int64_t>(elements)});
+  for (uint64_t i = 0; i < count; ++i)
+    builder.Tensor(absl::StrCat("tensor", i), {static_cast<int64_t>(elements)});
   return builder.Take();
 }
 
@@ -106,9 +109,10 @@ int64_t LoadProfile::parameters() const {
 }
 
 size_t LoadProfile::smallest() const {
-  const auto least = std::min_element(tensors.begin(), tensors.end(), [](const TensorSpec& a, const TensorSpec& b) {
-    return ElementCount(a.shape) < ElementCount(b.shape);
-  });
+  const auto least = std::min_element(tensors.begin(), tensors.end(),
+                                      [](const TensorSpec& a, const TensorSpec& b) {
+                                        return ElementCount(a.shape) < ElementCount(b.shape);
+                                      });
   return static_cast<size_t>(least - tensors.begin());
 }
 
@@ -117,8 +121,8 @@ absl::StatusOr<LoadProfile> MakeLoadProfile(const std::string& name) {
   if (name == "mlp") return MultiLayerPerceptron();
   const std::string uniform = "uniform:";
   if (name.rfind(uniform, 0) == 0) return Uniform(name, name.substr(uniform.size()));
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown profile '", name, "'; the profiles are resnet50, mlp and uniform:COUNTxSIZE"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown profile '", name, "'; the profiles are resnet50, mlp and uniform:COUNTxSIZE"));
 }
 
 }  // namespace weir

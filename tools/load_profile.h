@@ -11,7 +11,8 @@
 
 namespace weir {
 
-// The tensors of a model that the load test moves: names and shapes only, zeros at step 0, first layers first.
+// The tensors of a model that the load test moves: names and shapes only, zeros at step 0, first
+// layers first.
 struct LoadProfile {
   std::string name;
   std::vector<TensorSpec> tensors;
@@ -22,10 +23,12 @@ struct LoadProfile {
 };
 
 // Profiles by name:
-//   resnet50             the 161 tensors of ResNet-50 (He et al. 2016, the variant with the stride in the 3x3 convolution):
+//   resnet50             the 161 tensors of ResNet-50 (He et al. 2016, the variant with the stride
+//   in the 3x3 convolution):
 //                        25,557,032 parameters, generated from the architecture
 //   mlp                  784-1024-1024-10
-//   uniform:COUNTxSIZE   COUNT tensors of SIZE elements; COUNT at most 65,536, at most 2^32 elements in all
+//   uniform:COUNTxSIZE   COUNT tensors of SIZE elements; COUNT at most 65,536, at most 2^32
+//   elements in all
 // INVALID_ARGUMENT: not one of these; the message lists them.
 absl::StatusOr<LoadProfile> MakeLoadProfile(const std::string& name);
 

@@ -56,7 +56,8 @@ absl::StatusOr<LoadReport> LoadReportFromJson(const nlohmann::json& json) {
     json.at("checked").get_to(report.checked);
     json.at("cpu_seconds").get_to(report.cpu_seconds);
     json.at("peak_rss_bytes").get_to(report.peak_rss_bytes);
-    if (report.steps.empty() || report.seconds <= 0) return absl::DataLossError("a load report without steps");
+    if (report.steps.empty() || report.seconds <= 0)
+      return absl::DataLossError("a load report without steps");
     return report;
   } catch (const nlohmann::json::exception& e) {
     return absl::DataLossError(absl::StrCat("not a load report: ", e.what()));
@@ -67,7 +68,8 @@ double Percentile(std::vector<double> values, double percent) {
   if (values.empty()) return 0;
   const double rank = std::ceil(percent / 100 * static_cast<double>(values.size()));
   const size_t index = std::min(values.size() - 1, static_cast<size_t>(std::max(1.0, rank)) - 1);
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(index), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(index),
+                   values.end());
   return values[index];
 }
 
@@ -77,7 +79,8 @@ LoadRow Summarize(const std::vector<LoadReport>& reports) {
   double cpu_seconds = 0;
   double gigabytes = 0;
   for (const LoadReport& report : reports) {
-    const double bytes = 2.0 * static_cast<double>(report.model_bytes) * static_cast<double>(report.steps.size());
+    const double bytes =
+        2.0 * static_cast<double>(report.model_bytes) * static_cast<double>(report.steps.size());
     row.throughput_mb_s += bytes / report.seconds / 1e6;
     gigabytes += bytes / 1e9;
     cpu_seconds += report.cpu_seconds;
@@ -104,16 +107,20 @@ std::string FormatTable(const LoadRow& row, const std::optional<Roofline>& roofl
   std::string table = absl::StrFormat(
       "%-12s %-9s %-5s %7s %7s %6s %11s %11s %15s %9s %11s %11s %18s %9s %5s\n"
       "%-12s %-9s %-5s %7d %7d %6d %11.1f %11.1f %15.0f %9.0f %11.1f %11.1f %18.1f %9.2f %5d\n",
-      "profile", "transport", "codec", "servers", "workers", "steps", "step_ms_p50", "step_ms_p99", "throughput_mb_s",
-      "wire_mb_s", "pull_us_p50", "pull_us_p99", "loaded_pull_us_p99", "cpu_s/GB", "wrong", row.profile, row.transport,
-      row.codec, row.servers, row.workers, row.steps, row.step_ms_p50, row.step_ms_p99, row.throughput_mb_s, row.wire_mb_s,
+      "profile", "transport", "codec", "servers", "workers", "steps", "step_ms_p50", "step_ms_p99",
+      "throughput_mb_s", "wire_mb_s", "pull_us_p50", "pull_us_p99", "loaded_pull_us_p99",
+      "cpu_s/GB", "wrong", row.profile, row.transport, row.codec, row.servers, row.workers,
+      row.steps, row.step_ms_p50, row.step_ms_p99, row.throughput_mb_s, row.wire_mb_s,
       row.pull_us_p50, row.pull_us_p99, row.loaded_pull_us_p99, row.worker_cpu_s_per_gb, row.wrong);
   if (!roofline) return table;
   absl::StrAppendFormat(&table,
-                        "roofline: raw_tcp_mb_s %.0f both ways at once (%.0f one way), raw_rtt_us %.1f, memcpy %.0f MB/s, triad "
-                        "%.0f MB/s\nshare of the roofline: throughput %.2f of raw TCP; smallest pull %.1f x the raw round trip\n",
-                        roofline->raw_tcp_mb_s, roofline->raw_tcp_one_way_mb_s, roofline->raw_rtt_us, roofline->memcpy_mb_s,
-                        roofline->triad_mb_s, row.throughput_mb_s / roofline->raw_tcp_mb_s,
+                        "roofline: raw_tcp_mb_s %.0f both ways at once (%.0f one way), raw_rtt_us "
+                        "%.1f, memcpy %.0f MB/s, triad "
+                        "%.0f MB/s\nshare of the roofline: throughput %.2f of raw TCP; smallest "
+                        "pull %.1f x the raw round trip\n",
+                        roofline->raw_tcp_mb_s, roofline->raw_tcp_one_way_mb_s,
+                        roofline->raw_rtt_us, roofline->memcpy_mb_s, roofline->triad_mb_s,
+                        row.throughput_mb_s / roofline->raw_tcp_mb_s,
                         row.pull_us_p50 / roofline->raw_rtt_us);
   return table;
 }

@@ -20,7 +20,9 @@ double Now() {
 double CpuSeconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -59,7 +61,9 @@ class LoadMemory {
 
   size_t tensors() const { return counts_.size(); }
   size_t count(size_t tensor) const { return counts_[tensor]; }
-  const float* gradient(size_t set, size_t tensor) const { return gradients_[set % 2].data() + offsets_[tensor]; }
+  const float* gradient(size_t set, size_t tensor) const {
+    return gradients_[set % 2].data() + offsets_[tensor];
+  }
   float* weights(size_t tensor) { return weights_.data() + offsets_[tensor]; }
 
   MutableTensorView weights_view(size_t tensor) {
@@ -87,14 +91,18 @@ class LoadMemory {
 class LoadRun {
  public:
   LoadRun(Worker& worker, const LoadProfile& profile, const LoadOptions& options)
-      : worker_(worker), options_(options), tensors_(profile.tensors), smallest_(profile.smallest()) {
+      : worker_(worker),
+        options_(options),
+        tensors_(profile.tensors),
+        smallest_(profile.smallest()) {
     tensors_.push_back(TensorSpec{"weir.load.barrier", {1}, Initializer{}});
     memory_ = std::make_unique<LoadMemory>(tensors_);
     report_.model_bytes = static_cast<uint64_t>(profile.parameters()) * sizeof(float);
   }
 
   absl::Status Run() {
-    if (const Status status = worker_.Declare(tensors_); !status.ok()) return Failed("declare", status);
+    if (const Status status = worker_.Declare(tensors_); !status.ok())
+      return Failed("declare", status);
     if (absl::Status status = ReadFirstWeights(); !status.ok()) return status;
     for (uint64_t i = 0; i < options_.warmup_steps; ++i) {
       if (absl::Status status = Step(); !status.ok()) return status;
@@ -125,7 +133,8 @@ class LoadRun {
 
   void Check(size_t tensor, uint64_t offset, uint64_t count, uint64_t version) {
     const float factor = -static_cast<float>(static_cast<double>(version) * kLoadLearningRate);
-    report_.wrong += CountWrong(memory_->weights(tensor) + offset, memory_->gradient(0, tensor) + offset, count, factor);
+    report_.wrong += CountWrong(memory_->weights(tensor) + offset,
+                                memory_->gradient(0, tensor) + offset, count, factor);
     report_.checked += count;
   }
 
@@ -193,7 +202,8 @@ class LoadRun {
     return absl::OkStatus();
   }
 
-  // One push-pull is always under way while the smallest tensor is pulled. Its values go elsewhere meanwhile.
+  // One push-pull is always under way while the smallest tensor is pulled. Its values go elsewhere
+  // meanwhile.
   absl::Status LoadedPulls() {
     while (report_.loaded_pulls.size() < options_.loaded_pulls) {
       std::vector<TensorPush> pushes = Pushes();
@@ -218,7 +228,9 @@ class LoadRun {
     const double give_up = Now() + 120;
     uint64_t version = 0;
     while (version < barriers_ * worker_.job().workers) {
-      if (Now() > give_up) return absl::DeadlineExceededError("load worker: the other workers did not come within 120 s");
+      if (Now() > give_up)
+        return absl::DeadlineExceededError(
+            "load worker: the other workers did not come within 120 s");
       if (absl::Status status = PullOne(barrier_tensor(), &version); !status.ok()) return status;
     }
     return absl::OkStatus();
@@ -236,7 +248,8 @@ class LoadRun {
 
 }  // namespace
 
-absl::StatusOr<LoadReport> RunLoadWorker(Worker& worker, const LoadProfile& profile, const LoadOptions& options) {
+absl::StatusOr<LoadReport> RunLoadWorker(Worker& worker, const LoadProfile& profile,
+                                         const LoadOptions& options) {
   LoadRun run(worker, profile, options);
   if (absl::Status status = run.Run(); !status.ok()) return status;
   return run.TakeReport();

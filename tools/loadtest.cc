@@ -34,14 +34,17 @@ DEFINE_bool(roofline, false, "measure what the machine can do at all, and print 
 DEFINE_string(json, "", "write the figures to this file too");
 DEFINE_bool(as_worker, false, "be one load worker (the load test starts these itself)");
 
-// `weir-loadtest`: starts servers and load workers as processes on this machine, drives them, checks every answer, and prints one
-// table. Exit codes: 0; 1 a wrong answer or a run that failed; 2 usage.
+// `weir-loadtest`: starts servers and load workers as processes on this machine, drives them,
+// checks every answer, and prints one table. Exit codes: 0; 1 a wrong answer or a run that failed;
+// 2 usage.
 namespace weir {
 namespace {
 
 constexpr size_t kMaxReportBytes = size_t{64} << 20;
 
-int Complain(const absl::Status& status, int code) { return ExitWith("weir-loadtest", status.message(), code); }
+int Complain(const absl::Status& status, int code) {
+  return ExitWith("weir-loadtest", status.message(), code);
+}
 
 uint32_t Servers() { return FLAGS_servers == 0 ? 1 : static_cast<uint32_t>(FLAGS_servers); }
 uint32_t Workers() { return FLAGS_workers == 0 ? 1 : static_cast<uint32_t>(FLAGS_workers); }
@@ -50,9 +53,12 @@ FlagTable LoadtestFlags(const std::string& program) {
   FlagTable table;
   table.usage = program + " [flags]";
   table.about =
-      "Starts servers and workers on this machine, moves a model's gradients and weights between them, checks\n"
-      "every value that comes back, and prints what it measured. docs/performance.md says what each figure means.";
-  table.flags = {"profile", "servers", "workers", "transport", "codec", "steps", "pulls", "roofline", "json", "as_worker"};
+      "Starts servers and workers on this machine, moves a model's gradients and weights between "
+      "them, checks\n"
+      "every value that comes back, and prints what it measured. docs/performance.md says what "
+      "each figure means.";
+  table.flags = {"profile", "servers", "workers",  "transport", "codec",
+                 "steps",   "pulls",   "roofline", "json",      "as_worker"};
   return table;
 }
 
@@ -63,10 +69,12 @@ absl::Status CheckRange(const char* flag, uint64_t value, uint64_t most) {
 
 absl::Status CheckFlags() {
   if (FLAGS_transport != "tcp" && FLAGS_transport != "auto") {
-    return absl::InvalidArgumentError(absl::StrCat("--transport=", FLAGS_transport, ": not yet; today it is tcp"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--transport=", FLAGS_transport, ": not yet; today it is tcp"));
   }
   if (FLAGS_codec != "f32") {
-    return absl::InvalidArgumentError(absl::StrCat("--codec=", FLAGS_codec, ": not yet; today it is f32"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--codec=", FLAGS_codec, ": not yet; today it is f32"));
   }
   for (const absl::Status& status :
        {CheckRange("servers", Servers(), 64), CheckRange("workers", Workers(), 64),
@@ -77,12 +85,17 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
-std::string ReportPath(const std::string& run_dir, uint32_t rank) { return absl::StrCat(run_dir, "/load-", rank, ".json"); }
+std::string ReportPath(const std::string& run_dir, uint32_t rank) {
+  return absl::StrCat(run_dir, "/load-", rank, ".json");
+}
 
-// One load worker, started by `weir run` with the job in its environment. Its report goes to a file in the run's directory.
+// One load worker, started by `weir run` with the job in its environment. Its report goes to a file
+// in the run's directory.
 absl::Status RunAsWorker() {
   const char* run_dir = std::getenv("WEIR_RUN_DIR");
-  if (run_dir == nullptr) return absl::FailedPreconditionError("--as_worker is for the load test itself: WEIR_RUN_DIR is not set");
+  if (run_dir == nullptr)
+    return absl::FailedPreconditionError(
+        "--as_worker is for the load test itself: WEIR_RUN_DIR is not set");
   const auto profile = MakeLoadProfile(FLAGS_profile);
   if (!profile.ok()) return profile.status();
   const Result<Options> options = Options::FromEnvironment();
@@ -95,7 +108,8 @@ absl::Status RunAsWorker() {
   const auto report = RunLoadWorker(**worker, *profile, load);
   if (!report.ok()) return report.status();
   const std::string path = ReportPath(run_dir, (*worker)->job().rank);
-  if (absl::Status status = WriteFile(path, ToJson(*report).dump(), 0644); !status.ok()) return status;
+  if (absl::Status status = WriteFile(path, ToJson(*report).dump(), 0644); !status.ok())
+    return status;
   const Status left = (*worker)->Leave();
   return left.ok() ? absl::OkStatus() : absl::InternalError(left.ToString());
 }
@@ -105,7 +119,8 @@ class TemporaryDirectory {
  public:
   static absl::StatusOr<std::unique_ptr<TemporaryDirectory>> Make() {
     std::string path = (std::filesystem::temp_directory_path() / "weir-loadtest-XXXXXX").string();
-    if (mkdtemp(path.data()) == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
+    if (mkdtemp(path.data()) == nullptr)
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
     return std::unique_ptr<TemporaryDirectory>(new TemporaryDirectory(std::move(path)));
   }
   ~TemporaryDirectory() {
@@ -127,14 +142,14 @@ absl::StatusOr<std::string> ProgramDirectory() {
 }
 
 std::string TopologyText(const std::string& program) {
-  const std::vector<std::string> command = {program,
-                                            "--as_worker",
-                                            absl::StrCat("--profile=", FLAGS_profile),
-                                            absl::StrCat("--steps=", FLAGS_steps),
-                                            absl::StrCat("--pulls=", FLAGS_pulls)};
-  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", Servers(), "}\nworkers:\n  count: ", Workers(),
-                      "\n  program: [\"", absl::StrJoin(command, "\", \""),
-                      "\"]\nconsistency: {mode: asp}\ntransport: tcp\ntrain:\n  optimizer: {type: sgd, learning_rate: ",
+  const std::vector<std::string> command = {
+      program, "--as_worker", absl::StrCat("--profile=", FLAGS_profile),
+      absl::StrCat("--steps=", FLAGS_steps), absl::StrCat("--pulls=", FLAGS_pulls)};
+  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", Servers(),
+                      "}\nworkers:\n  count: ", Workers(), "\n  program: [\"",
+                      absl::StrJoin(command, "\", \""),
+                      "\"]\nconsistency: {mode: asp}\ntransport: tcp\ntrain:\n  optimizer: {type: "
+                      "sgd, learning_rate: ",
                       absl::StrFormat("%.17g", kLoadLearningRate), "}\n");
 }
 
@@ -143,11 +158,14 @@ absl::Status RunCluster(const std::string& directory) {
   const auto programs = ProgramDirectory();
   if (!programs.ok()) return programs.status();
   const std::string topology = absl::StrCat(directory, "/loadtest.yaml");
-  if (absl::Status status = WriteFile(topology, TopologyText(absl::StrCat(*programs, "/weir-loadtest")), 0644); !status.ok()) {
+  if (absl::Status status =
+          WriteFile(topology, TopologyText(absl::StrCat(*programs, "/weir-loadtest")), 0644);
+      !status.ok()) {
     return status;
   }
   ProcessSpec spec;
-  spec.argv = {absl::StrCat(*programs, "/weir"), "run", topology, "--run_dir", absl::StrCat(directory, "/run")};
+  spec.argv = {absl::StrCat(*programs, "/weir"), "run", topology, "--run_dir",
+               absl::StrCat(directory, "/run")};
   spec.log_path = absl::StrCat(directory, "/run.log");
   const auto pid = StartProcess(spec);
   if (!pid.ok()) return pid.status();
@@ -157,7 +175,8 @@ absl::Status RunCluster(const std::string& directory) {
   }
   const ProcessEnd end = ProcessEnd::FromWaitStatus(wait_status);
   if (end.ok()) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("the run ended with ", end.Describe(), ":\n", LastLines(spec.log_path, 40)));
+  return absl::InternalError(
+      absl::StrCat("the run ended with ", end.Describe(), ":\n", LastLines(spec.log_path, 40)));
 }
 
 absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) {
@@ -165,7 +184,8 @@ absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) 
   for (uint32_t rank = 0; rank < Workers(); ++rank) {
     const auto text = ReadFile(ReportPath(run_dir, rank), kMaxReportBytes);
     if (!text.ok()) return text.status();
-    auto report = LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
+    auto report =
+        LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
     if (!report.ok()) return report.status();
     reports.push_back(*std::move(report));
   }

@@ -68,7 +68,8 @@ absl::StatusOr<Connection> Connect() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener.get(), generic, size) != 0 || listen(listener.get(), 1) != 0) return Failed("listen");
+  if (bind(listener.get(), generic, size) != 0 || listen(listener.get(), 1) != 0)
+    return Failed("listen");
   if (getsockname(listener.get(), generic, &size) != 0) return Failed("getsockname");
   Connection connection;
   connection.a = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -77,7 +78,8 @@ absl::StatusOr<Connection> Connect() {
   connection.b = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (connection.b.get() < 0) return Failed("accept");
   const int on = 1;
-  for (int fd : {connection.a.get(), connection.b.get()}) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  for (int fd : {connection.a.get(), connection.b.get()})
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   return connection;
 }
 

@@ -8,13 +8,15 @@
 
 namespace weir {
 
-// What this machine can do at all, measured now: the limits that a load test's rows are held against.
+// What this machine can do at all, measured now: the limits that a load test's rows are held
+// against.
 struct Roofline {
-  double raw_tcp_mb_s = 0;          // loopback TCP, 1 MiB writes, both ways at once, the sum of both ways
+  double raw_tcp_mb_s = 0;  // loopback TCP, 1 MiB writes, both ways at once, the sum of both ways
   double raw_tcp_one_way_mb_s = 0;
-  double raw_rtt_us = 0;            // one byte there and back over loopback TCP, median
-  double memcpy_mb_s = 0;           // one thread, bytes copied, out of cache
-  double triad_mb_s = 0;            // one thread, w = w - r * g over f32: 12 bytes moved an element, out of cache
+  double raw_rtt_us = 0;   // one byte there and back over loopback TCP, median
+  double memcpy_mb_s = 0;  // one thread, bytes copied, out of cache
+  double triad_mb_s =
+      0;  // one thread, w = w - r * g over f32: 12 bytes moved an element, out of cache
 };
 
 struct RooflineOptions {
@@ -24,7 +26,8 @@ struct RooflineOptions {
   int repetitions = 3;  // medians are reported
 };
 
-// Takes about two seconds with the defaults. UNAVAILABLE: a loopback socket could not be had; the message says which call.
+// Takes about two seconds with the defaults. UNAVAILABLE: a loopback socket could not be had; the
+// message says which call.
 absl::StatusOr<Roofline> MeasureRoofline(const RooflineOptions& options);
 
 }  // namespace weir

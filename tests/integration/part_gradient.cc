@@ -2,9 +2,10 @@
 //
 // part_gradient TOPOLOGY STEP PART WEIGHTS OUT [--set key=value ...]
 //
-// Writes to OUT what the built-in worker would push for one part of one step: the gradient that its model computes from WEIGHTS.
-// Both files hold all tensors in declared order, f32, little-endian. Prints the number of examples. For tests of clients in other
-// languages, whose own arithmetic has other bits.
+// Writes to OUT what the built-in worker would push for one part of one step: the gradient that its
+// model computes from WEIGHTS. Both files hold all tensors in declared order, f32, little-endian.
+// Prints the number of examples. For tests of clients in other languages, whose own arithmetic has
+// other bits.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -30,8 +31,8 @@ std::streamsize Bytes(const MutableTensorView& view) {
   return static_cast<std::streamsize>(view.count) * static_cast<std::streamsize>(sizeof(float));
 }
 
-int Run(const std::string& path, const std::vector<std::string>& settings, uint64_t step, uint32_t part,
-        const char* weights_path, const char* out_path) {
+int Run(const std::string& path, const std::vector<std::string>& settings, uint64_t step,
+        uint32_t part, const char* weights_path, const char* out_path) {
   const ParsedTopology parsed = LoadTopology(path, settings);
   if (!parsed.errors.empty()) return Fail(parsed.errors[0].ToString());
   Result<std::unique_ptr<Model>> model = MakeModel(ModelOptionsOf(parsed.topology));
@@ -42,13 +43,16 @@ int Run(const std::string& path, const std::vector<std::string>& settings, uint6
   const GradientSet weights(tensors, &pool);
   const GradientSet gradients(tensors, &pool);
   std::ifstream in(weights_path, std::ios::binary);
-  for (const MutableTensorView& view : weights.views()) in.read(static_cast<char*>(view.data), Bytes(view));
+  for (const MutableTensorView& view : weights.views())
+    in.read(static_cast<char*>(view.data), Bytes(view));
   if (!in) return Fail(std::string(weights_path) + " is too short");
   const PartId id{step, part, static_cast<uint32_t>(GradientShards(parsed.topology))};
-  const Result<PartResult> result = (*model)->Gradient(id, weights.const_views(), gradients.views());
+  const Result<PartResult> result =
+      (*model)->Gradient(id, weights.const_views(), gradients.views());
   if (!result.ok()) return Fail(result.status().ToString());
   std::ofstream out(out_path, std::ios::binary);
-  for (const MutableTensorView& view : gradients.views()) out.write(static_cast<const char*>(view.data), Bytes(view));
+  for (const MutableTensorView& view : gradients.views())
+    out.write(static_cast<const char*>(view.data), Bytes(view));
   if (!out.flush()) return Fail(std::string("cannot write ") + out_path);
   std::cout << result.value().examples << "\n";
   return 0;

@@ -2,8 +2,9 @@
 //
 // plain_train TOPOLOGY [--set key=value ...]
 //
-// Trains the topology's model in a plain loop, in this one process, without servers, workers, slices or parts, and prints the
-// SHA-256 of the weights: what a cluster with one worker and gradient_shards = 1 must give bit for bit.
+// Trains the topology's model in a plain loop, in this one process, without servers, workers,
+// slices or parts, and prints the SHA-256 of the weights: what a cluster with one worker and
+// gradient_shards = 1 must give bit for bit.
 #include <iostream>
 #include <memory>
 #include <string>
@@ -51,7 +52,8 @@ class PlainLoop {
 
   Status Run() {
     for (uint64_t step = 0; step < steps_; ++step) {
-      const Result<PartResult> part = model_.Gradient({step, 0, 1}, weights_.const_views(), gradient_.views());
+      const Result<PartResult> part =
+          model_.Gradient({step, 0, 1}, weights_.const_views(), gradient_.views());
       if (!part.ok()) return part.status();
       if (train_.clip_norm > 0) gradient_.ClipMeanNorm(part.value().examples, train_.clip_norm);
       for (size_t t = 0; t < tensors_.size(); ++t) Update(step, part.value().examples, t);
@@ -62,14 +64,19 @@ class PlainLoop {
   std::string Digest() {
     std::vector<WeightsView> views;
     for (size_t t = 0; t < tensors_.size(); ++t) {
-      views.push_back({tensors_[t].name, tensors_[t].shape, absl::Span<const float>(Floats(weights_, t), Count(t))});
+      views.push_back({tensors_[t].name, tensors_[t].shape,
+                       absl::Span<const float>(Floats(weights_, t), Count(t))});
     }
     return WeightsSha256(views);
   }
 
  private:
-  size_t Count(size_t tensor) const { return static_cast<size_t>(ElementCount(tensors_[tensor].shape)); }
-  static float* Floats(const GradientSet& set, size_t tensor) { return static_cast<float*>(set.views()[tensor].data); }
+  size_t Count(size_t tensor) const {
+    return static_cast<size_t>(ElementCount(tensors_[tensor].shape));
+  }
+  static float* Floats(const GradientSet& set, size_t tensor) {
+    return static_cast<float*>(set.views()[tensor].data);
+  }
 
   void Update(uint64_t step, uint64_t examples, size_t tensor) {
     ApplyCall call;

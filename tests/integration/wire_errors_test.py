@@ -30,6 +30,7 @@ class WireErrorsTest(cluster.ClusterTest):
             self.assertTrue(self.cluster.alive())
         finally:
             self.good.close()
+            self.member.leave()
             self.member.close()
             self.cluster.stop()
             super().tearDown()

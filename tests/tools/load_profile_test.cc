@@ -29,8 +29,8 @@ TEST(LoadProfileTest, UniformHasWhatItsNameSays) {
 TEST(LoadProfileTest, AnUnknownOrAbsurdProfileIsRefusedWithTheChoices) {
   EXPECT_EQ(MakeLoadProfile("resnet51").status().message(),
             "unknown profile 'resnet51'; the profiles are resnet50, mlp and uniform:COUNTxSIZE");
-  for (const char* name : {"uniform:", "uniform:3", "uniform:0x4", "uniform:4x0", "uniform:-1x4", "uniform:70000x1",
-                           "uniform:2x4294967296"}) {
+  for (const char* name : {"uniform:", "uniform:3", "uniform:0x4", "uniform:4x0", "uniform:-1x4",
+                           "uniform:70000x1", "uniform:2x4294967296"}) {
     EXPECT_FALSE(MakeLoadProfile(name).ok()) << name;
   }
 }

@@ -65,7 +65,9 @@ TEST(LoadReportTest, TheTableHasTheRowAndTheShareOfTheRoofline) {
   roofline.raw_tcp_mb_s = 20;
   roofline.raw_rtt_us = 30;
   const std::string table = FormatTable(row, roofline);
-  EXPECT_NE(table.find("throughput 0.50 of raw TCP; smallest pull 2.0 x the raw round trip"), std::string::npos) << table;
+  EXPECT_NE(table.find("throughput 0.50 of raw TCP; smallest pull 2.0 x the raw round trip"),
+            std::string::npos)
+      << table;
   EXPECT_EQ(ToJson(row, roofline)["rows"][0]["raw_tcp_mb_s"], 20);
 }
 
