@@ -416,6 +416,19 @@ TEST_F(MembershipTest, ALostWorkerThatComesBackIsToldSo) {
   EXPECT_THAT(std::string(beat.status().message()), HasSubstr("is lost"));
 }
 
+TEST_F(MembershipTest, ALostWorkerWhosePlaceNobodyTookLeavesInOrder) {
+  auto options = JobOptions();
+  options.replace_lost_workers = true;
+  Restart(options);
+  JoinAll();
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "killed", now).ok());
+  for (const MemberId& worker : workers) {
+    EXPECT_FALSE(membership->finished());
+    EXPECT_TRUE(membership->Leave(Key(), worker, LeaveEvent(), now).ok());
+  }
+  EXPECT_TRUE(membership->finished());
+}
+
 TEST_F(MembershipTest, TheJobIsFinishedWhenEveryWorkerHasLeftAndServersGoOnUntilTheyAreStopped) {
   JoinAll();
   LeaveEvent event;

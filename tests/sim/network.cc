@@ -183,6 +183,8 @@ void Network::SlowDown(uint64_t id) {
   world_->Count(Fault::kSlow);
   Link& link = links_.at(id);
   link.delay = world_->random.Between(absl::Milliseconds(5), absl::Milliseconds(150));
+  world_->queue.After(world_->random.Between(absl::Seconds(1), absl::Seconds(10)),
+                      [this, id] { links_.at(id).delay = world_->scenario.shortest_delay; });
 }
 
 void Network::StopReading(uint64_t id, absl::Duration time) {

@@ -57,7 +57,7 @@ class Network {
 
   // Faults.
   void Cut(uint64_t link);
-  void SlowDown(uint64_t link);
+  void SlowDown(uint64_t link);  // for a while
   void StopReading(uint64_t link, absl::Duration time);
 
   // Connections that both ends hold for open.

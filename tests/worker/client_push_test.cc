@@ -224,6 +224,38 @@ TEST_F(ClientPushTest, DuplicateWithoutValuesIsFollowedByAPullOfTheStepThatComes
   EXPECT_EQ(b_[0], 3);
 }
 
+TEST_F(ClientPushTest, DuplicateOfAnInvalidPushIsInvalidAndWaitsForNoStep) {
+  Start();
+  const uint64_t call = Push({{1, GradientB(), 0, 0, {}, ViewB()}}, {}, /*want_values=*/true);
+  uint64_t id = 0;
+  const PushFrame push = NextAs<PushFrame>(0, &id);
+  PushReplyFrame duplicate = Outcomes(push, Outcome::kDuplicate, 0);
+  duplicate.first = Outcome::kInvalid;
+  Answer(0, id, duplicate);
+  EXPECT_TRUE(sent_[0].empty()) << "the step cannot commit before this part is pushed again";
+  const PushResult result = Value<PushResult>(call);
+  EXPECT_TRUE(result.ended(PushOutcome::kInvalid));
+  EXPECT_FALSE(result.counted());
+}
+
+TEST_F(ClientPushTest, IdleTicketIsGivenUpWhenTheShardStaysFull) {
+  Start();
+  PushOptions abandoned;
+  abandoned.sequence = Value<uint64_t>(NewSequence());
+  PushB();
+  uint64_t id = 0;
+  PushFrame push = NextAs<PushFrame>(0, &id);
+  EXPECT_EQ(push.lowest_pending, abandoned.sequence);
+  for (int refusal = 0; refusal < 4; ++refusal) {
+    EXPECT_EQ(push.lowest_pending, abandoned.sequence);
+    Answer(0, id, Outcomes(push, Outcome::kOverloaded, 0));
+    Advance(absl::Seconds(2));
+    push = NextAs<PushFrame>(0, &id);
+  }
+  EXPECT_GT(push.lowest_pending, abandoned.sequence) << "the shard may forget what is confirmed";
+  EXPECT_EQ(Code(PushB(abandoned)), StatusCode::kInvalidArgument);
+}
+
 TEST_F(ClientPushTest, TicketAsksHowAPushEndedAfterItsDeadline) {
   Start();
   const uint64_t sequence = Value<uint64_t>(NewSequence());

@@ -258,6 +258,32 @@ TEST_F(ClientSessionTest, NothingKnownOfAnOlderEpochIsUsedInTheNext) {
   EXPECT_EQ(b_[0], 3);
 }
 
+TEST_F(ClientSessionTest, StepsAndVersionsNamedAfterAMoveAreAbortedUntilWeightsAreReadAnew) {
+  Start();
+  ServerFrame frame;
+  frame.epoch = 2;
+  frame.kind = CreditFrame{};
+  Receive(0, frame);  // no call is under way: nobody is told
+  PullOptions step;
+  step.step = 7;
+  const uint64_t early = Pull({{1, ViewB()}}, step);
+  SetLayout(2);
+  Greet(0);
+  Greet(1);
+  EXPECT_EQ(Code(early), StatusCode::kAborted);
+  EXPECT_EQ(Code(PushB()), StatusCode::kAborted);
+  PullOptions expect;
+  expect.expect = 7;
+  EXPECT_EQ(Code(Pull({{1, ViewB()}}, expect)), StatusCode::kAborted);
+  EXPECT_EQ(Code(Pull({{1, ViewB(), 0, 0, {7}}})), StatusCode::kAborted);
+  EXPECT_TRUE(sent_[0].empty());
+  const uint64_t read = Pull({{1, ViewB()}});
+  AnswerPull(0, 0, 1);
+  EXPECT_EQ(Code(read), StatusCode::kOk);
+  PushB();
+  EXPECT_FALSE(sent_[0].empty());
+}
+
 TEST_F(ClientSessionTest, StopEndsAllCallsWithItsReason) {
   Start();
   const uint64_t call = Pull({{0, ViewA()}});
