@@ -28,6 +28,7 @@ namespace {
 constexpr absl::Duration kLookInterval = absl::Milliseconds(200);
 constexpr absl::Duration kLeaveLimit =
     absl::Seconds(15);  // after a failure: a lease, and then some
+constexpr absl::Duration kLingerLimit = absl::Seconds(2);
 constexpr absl::Duration kInterruptedLimit =
     absl::Milliseconds(1500);  // the agent's patience is 2 s
 
@@ -68,11 +69,18 @@ class Coordinator {
       const JobStatus job = service_.Status();
       if (!job.failure.empty()) return Failed();
       if (job.finished && !run_dir_.empty()) return Finished(job);
-      if (service_.AwaitEnd(absl::ZeroDuration())) return 0;
+      if (service_.AwaitEnd(absl::ZeroDuration())) return Linger(signals);
     }
   }
 
  private:
+  // The job is over: whoever watches it, as `weir run` does, reads its last totals meanwhile.
+  int Linger(const sigset_t& signals) {
+    const timespec wait = absl::ToTimespec(kLingerLimit);
+    sigtimedwait(&signals, nullptr, &wait);
+    return 0;
+  }
+
   int Interrupted(int signal) {
     service_.Stop("the coordinator was told to end");
     service_.AwaitEnd(kInterruptedLimit);
