@@ -29,6 +29,7 @@ constexpr Entry kVerbs[] = {
     {"ps", "a server process, which holds weights (weir-ps)", CmdPs},
     {"worker", "a worker process, which trains (weir-worker)", CmdWorker},
     {"loadtest", "measure a cluster on this machine (weir-loadtest)", CmdLoadtest},
+    {"sim", "simulate whole clusters with faults, and check every promise (weir-sim)", CmdSim},
     {"agent", nullptr, CmdAgent},
 };
 

@@ -19,6 +19,7 @@ int CmdCoordinator(const std::string& program, const std::vector<std::string>& w
 int CmdPs(const std::string& program, const std::vector<std::string>& words);
 int CmdWorker(const std::string& program, const std::vector<std::string>& words);
 int CmdLoadtest(const std::string& program, const std::vector<std::string>& words);
+int CmdSim(const std::string& program, const std::vector<std::string>& words);
 int CmdAgent(const std::string& program, const std::vector<std::string>& words);
 
 }  // namespace weir

@@ -32,7 +32,9 @@ class AspTrainer : public Trainer {
   void Start() override { Refresh(); }
 
  private:
-  Deadline CallDeadline() const { return Deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline)); }
+  Deadline CallDeadline() const {
+    return Deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline));
+  }
 
   // True when the work can go on, after a pause.
   bool GoOn(const Status& status) {
@@ -41,11 +43,16 @@ class AspTrainer : public Trainer {
       case StatusCode::kAborted:
       case StatusCode::kDeadlineExceeded:
       case StatusCode::kUnavailable:
-      case StatusCode::kResourceExhausted: return true;
-      default: break;
+      case StatusCode::kResourceExhausted:
+        return true;
+      default:
+        break;
     }
-    const bool told = status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kCancelled;
-    world_->judge.Expect(Promise::kOutcome, told, [&] { return absl::StrCat("a call of the trainer: ", status.ToString()); });
+    const bool told =
+        status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kCancelled;
+    world_->judge.Expect(Promise::kOutcome, told, [&] {
+      return absl::StrCat("a call of the trainer: ", status.ToString());
+    });
     process_->End();
     return false;
   }
@@ -54,15 +61,16 @@ class AspTrainer : public Trainer {
     if (world_->finishing) return Finish();
     PullOptions options;
     options.deadline = CallDeadline();
-    process_->Pull(weights_.Pulls(), options, world_->random.Chance(50), [this](const Status& status, const PullResult& result) {
-      if (!GoOn(status)) return;
-      if (!status.ok()) return process_->After(kThink, [this] { Refresh(); });
-      size_t slice = 0;
-      for (const TensorVersions& tensor : result.tensors) {
-        for (const uint64_t version : tensor.slices) base_[slice++] = version;
-      }
-      Step();
-    });
+    process_->Pull(weights_.Pulls(), options, world_->random.Chance(50),
+                   [this](const Status& status, const PullResult& result) {
+                     if (!GoOn(status)) return;
+                     if (!status.ok()) return process_->After(kThink, [this] { Refresh(); });
+                     size_t slice = 0;
+                     for (const TensorVersions& tensor : result.tensors) {
+                       for (const uint64_t version : tensor.slices) base_[slice++] = version;
+                     }
+                     Step();
+                   });
   }
 
   // A new gradient, of one tensor or of all.
@@ -85,19 +93,21 @@ class AspTrainer : public Trainer {
     epoch_ = process_->epoch();
     examples_ = world_->random.Between(1, 4);
     ticket_ = 0;
-    const uint64_t source = PushSource(world_->scenario.seed, process_->rank(), process_->incarnation(), ++pushes_made_);
+    const uint64_t source = PushSource(world_->scenario.seed, process_->rank(),
+                                       process_->incarnation(), ++pushes_made_);
     for (const size_t slice : slices_) {
       const SliceSpec& spec = world_->reference.spec(slice);
       const size_t tensor = spec.tensor_id - 1;
-      FillGradient(source, examples_, spec.tensor_id, spec.offset, &weights_[tensor][spec.offset], spec.count,
-                   &gradient_[tensor][spec.offset]);
+      FillGradient(source, examples_, spec.tensor_id, spec.offset, &weights_[tensor][spec.offset],
+                   spec.count, &gradient_[tensor][spec.offset]);
     }
     if (world_->poison_wanted) Poison();
     want_values_ = world_->random.Chance(85);
     if (world_->random.Chance(50)) return Send();
     process_->NewSequence([this](const Status& status, uint64_t sequence) {
       if (!GoOn(status)) return;
-      if (status.code() == StatusCode::kAborted) return process_->After(kThink, [this] { Refresh(); });
+      if (status.code() == StatusCode::kAborted)
+        return process_->After(kThink, [this] { Refresh(); });
       ticket_ = sequence;  // 0 when there is none
       Send();
     });
@@ -136,9 +146,11 @@ class AspTrainer : public Trainer {
       tensors.push_back(push);
     }
     const uint64_t call = process_->Push(
-        tensors, options, want_values_, [this](const Status& status, const PushResult& result) { Sent(status, result); });
+        tensors, options, want_values_,
+        [this](const Status& status, const PushResult& result) { Sent(status, result); });
     // Ended early: with a ticket it is asked for again.
-    if (ticket_ != 0 && world_->random.Chance(5)) process_->After(kThink, [this, call] { Cancel(call); });
+    if (ticket_ != 0 && world_->random.Chance(5))
+      process_->After(kThink, [this, call] { Cancel(call); });
   }
 
   void Cancel(uint64_t call) {
@@ -149,9 +161,10 @@ class AspTrainer : public Trainer {
 
   void Sent(const Status& status, const PushResult& result) {
     if (status.ok()) return Judged(result);
-    const bool ended_early =
-        status.code() == StatusCode::kDeadlineExceeded || (status.code() == StatusCode::kCancelled && cancelling_);
-    if (ended_early && ticket_ != 0 && process_->epoch() == epoch_) return process_->After(kThink, [this] { Send(); });
+    const bool ended_early = status.code() == StatusCode::kDeadlineExceeded ||
+                             (status.code() == StatusCode::kCancelled && cancelling_);
+    if (ended_early && ticket_ != 0 && process_->epoch() == epoch_)
+      return process_->After(kThink, [this] { Send(); });
     // A ticket may be forgotten.
     if (status.code() == StatusCode::kInvalidArgument && ticket_ != 0) {
       return process_->After(kThink, [this] { Refresh(); });
@@ -163,13 +176,16 @@ class AspTrainer : public Trainer {
     std::vector<size_t> stale;
     for (size_t i = 0; i < result.slices.size(); ++i) {
       const SliceOutcome& outcome = result.slices[i];
-      if (want_values_ && outcome.ended() != PushOutcome::kInvalid) base_[slices_[i]] = outcome.values_version;
+      if (want_values_ && outcome.ended() != PushOutcome::kInvalid)
+        base_[slices_[i]] = outcome.values_version;
       if (outcome.ended() == PushOutcome::kStale) stale.push_back(slices_[i]);
     }
     const absl::Duration think = world_->random.Between(absl::ZeroDuration(), kThink);
     if (!want_values_) return process_->After(think, [this] { Refresh(); });
-    if (stale.empty() || ++attempts_ >= kAttempts) return process_->After(think, [this] { Step(); });
-    process_->After(think, [this, stale = std::move(stale)]() mutable { Compute(std::move(stale)); });
+    if (stale.empty() || ++attempts_ >= kAttempts)
+      return process_->After(think, [this] { Step(); });
+    process_->After(think,
+                    [this, stale = std::move(stale)]() mutable { Compute(std::move(stale)); });
   }
 
   // Calls beside the training: conditional reads, and the worker's state.
@@ -201,8 +217,9 @@ class AspTrainer : public Trainer {
       process_->GetState([this, state](const Status& got, const WorkerState& found) {
         beside_busy_ = false;
         if (!GoOn(got) || !got.ok()) return;
-        world_->judge.Expect(Promise::kOutcome, found.sequence == 0 || found.state == state,
-                             [&] { return absl::StrCat("a worker gets back '", found.state, "' for its state"); });
+        world_->judge.Expect(Promise::kOutcome, found.sequence == 0 || found.state == state, [&] {
+          return absl::StrCat("a worker gets back '", found.state, "' for its state");
+        });
       });
     });
   }
@@ -233,6 +250,8 @@ class AspTrainer : public Trainer {
 
 }  // namespace
 
-std::unique_ptr<Trainer> MakeAspTrainer(WorkerProcess* process) { return std::make_unique<AspTrainer>(process); }
+std::unique_ptr<Trainer> MakeAspTrainer(WorkerProcess* process) {
+  return std::make_unique<AspTrainer>(process);
+}
 
 }  // namespace weir::sim

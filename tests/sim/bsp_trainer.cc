@@ -50,34 +50,44 @@ class BspTrainer : public Trainer {
   // What to do when a call did not bring what it should.
   void Recover(const Status& status, void (BspTrainer::*same)()) {
     switch (status.code()) {
-      case StatusCode::kAborted: return process_->After(kPause, [this] { Resync(); });
+      case StatusCode::kAborted:
+        return process_->After(kPause, [this] { Resync(); });
       case StatusCode::kDeadlineExceeded:
-      case StatusCode::kUnavailable: return process_->After(kPause, [this, same] { (this->*same)(); });
-      default: Refused(status);
+      case StatusCode::kUnavailable:
+        return process_->After(kPause, [this, same] { (this->*same)(); });
+      default:
+        Refused(status);
     }
   }
 
   void Refused(const Status& status) {
-    const bool told = status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kCancelled;
-    world_->judge.Expect(Promise::kOutcome, told, [&] { return absl::StrCat("a call of the trainer: ", status.ToString()); });
+    const bool told =
+        status.code() == StatusCode::kFailedPrecondition || status.code() == StatusCode::kCancelled;
+    world_->judge.Expect(Promise::kOutcome, told, [&] {
+      return absl::StrCat("a call of the trainer: ", status.ToString());
+    });
     process_->End();
   }
 
   void Resync() {
-    process_->Pull(weights_.Pulls(), Options(), world_->random.Chance(50), [this](const Status& status, const PullResult& result) {
-      // All slices on one shard may be more than one sync may ask for: pulls bring them one by one.
-      if (status.code() == StatusCode::kResourceExhausted) return Recover(Status(StatusCode::kUnavailable, ""), &BspTrainer::Resync);
-      if (!status.ok()) return Recover(status, &BspTrainer::Resync);
-      step_ = result.min_version;
-      epoch_ = process_->epoch();
-      PullStep();
-    });
+    process_->Pull(weights_.Pulls(), Options(), world_->random.Chance(50),
+                   [this](const Status& status, const PullResult& result) {
+                     // All slices on one shard may be more than one sync may ask for: pulls bring
+                     // them one by one.
+                     if (status.code() == StatusCode::kResourceExhausted)
+                       return Recover(Status(StatusCode::kUnavailable, ""), &BspTrainer::Resync);
+                     if (!status.ok()) return Recover(status, &BspTrainer::Resync);
+                     step_ = result.min_version;
+                     epoch_ = process_->epoch();
+                     PullStep();
+                   });
   }
 
   // No worker begins this step any more.
   bool Finished() {
     if (!world_->finishing || epoch_ != world_->newest_epoch) return false;
-    const uint64_t last = world_->last_step.try_emplace(epoch_, world_->furthest_step[epoch_] + 1).first->second;
+    const uint64_t last =
+        world_->last_step.try_emplace(epoch_, world_->furthest_step[epoch_] + 1).first->second;
     return step_ >= last;
   }
 
@@ -85,10 +95,11 @@ class BspTrainer : public Trainer {
     if (Finished()) return process_->Leave();
     PullOptions options = Options();
     options.step = step_;
-    process_->Pull(weights_.Pulls(), options, /*sync=*/false, [this](const Status& status, const PullResult&) {
-      if (!status.ok()) return Recover(status, &BspTrainer::PullStep);
-      PushStep();
-    });
+    process_->Pull(weights_.Pulls(), options, /*sync=*/false,
+                   [this](const Status& status, const PullResult&) {
+                     if (!status.ok()) return Recover(status, &BspTrainer::PullStep);
+                     PushStep();
+                   });
   }
 
   // The weights of `step_` are in memory.
@@ -117,7 +128,8 @@ class BspTrainer : public Trainer {
         if (one.examples == 0) return one;
         const std::vector<float>& weights = weights_[tensor];
         one.gradient.resize(weights.size());
-        FillGradient(source, one.examples, tensor + 1, 0, weights.data(), weights.size(), one.gradient.data());
+        FillGradient(source, one.examples, tensor + 1, 0, weights.data(), weights.size(),
+                     one.gradient.data());
         return one;
       });
       push.examples = sum.examples;
@@ -158,7 +170,8 @@ class BspTrainer : public Trainer {
     options.examples = push.examples;
     options.batch = step_;
     options.sequence = push.ticket;
-    if (push.block.first == 0) options.learning_rate = StepLearningRate(world_->scenario.seed, step_);
+    if (push.block.first == 0)
+      options.learning_rate = StepLearningRate(world_->scenario.seed, step_);
     const Tensors& gradient = push.poisoned != nullptr ? *push.poisoned : *push.gradient;
     std::vector<TensorPush> tensors(weights_.size());
     for (size_t tensor = 0; tensor < tensors.size(); ++tensor) {
@@ -167,33 +180,41 @@ class BspTrainer : public Trainer {
       tensors[tensor].into = weights_.Into(tensor);
     }
     process_->Push(tensors, options, /*want_values=*/last,
-                   [this, i, last](const Status& status, const PushResult& result) { Sent(i, last, status, result); });
+                   [this, i, last](const Status& status, const PushResult& result) {
+                     Sent(i, last, status, result);
+                   });
   }
 
   void Sent(size_t i, bool last, const Status& status, const PushResult& result) {
     BlockPush& push = pushes_[i];
-    if (status.ok() && result.ended(PushOutcome::kInvalid)) {  // the poisoned slice; the others stand
+    if (status.ok() &&
+        result.ended(PushOutcome::kInvalid)) {  // the poisoned slice; the others stand
       push.poisoned = nullptr;
       push.ticket = 0;
       return Ticket(i);
     }
     if (status.ok()) {
       resync_ = resync_ || result.ended(PushOutcome::kStale);
-      if (last) has_values_ = result.min_values_version == step_ + 1 && result.max_values_version == step_ + 1;
+      if (last)
+        has_values_ =
+            result.min_values_version == step_ + 1 && result.max_values_version == step_ + 1;
       return BlockDone();
     }
     switch (status.code()) {
       case StatusCode::kDeadlineExceeded:
       case StatusCode::kUnavailable:
-        if (push.poisoned != nullptr) push.ticket = 0;  // the others may be waiting for the right one
+        if (push.poisoned != nullptr)
+          push.ticket = 0;  // the others may be waiting for the right one
         push.poisoned = nullptr;
         return process_->After(kPause, [this, i] { Send(i); });
       case StatusCode::kInvalidArgument:  // a ticket may be forgotten
         if (push.ticket == 0) return Refused(status);
         push.ticket = 0;
         return process_->After(kPause, [this, i] { Send(i); });
-      case StatusCode::kAborted: break;
-      default: return Refused(status);
+      case StatusCode::kAborted:
+        break;
+      default:
+        return Refused(status);
     }
     resync_ = true;
     BlockDone();
@@ -207,7 +228,8 @@ class BspTrainer : public Trainer {
 
   void NextStep() {
     ++step_;
-    process_->After(world_->random.Between(absl::ZeroDuration(), kPause), [this] { has_values_ ? PushStep() : PullStep(); });
+    process_->After(world_->random.Between(absl::ZeroDuration(), kPause),
+                    [this] { has_values_ ? PushStep() : PullStep(); });
   }
 
   WorkerProcess* const process_;
@@ -225,6 +247,8 @@ class BspTrainer : public Trainer {
 
 }  // namespace
 
-std::unique_ptr<Trainer> MakeBspTrainer(WorkerProcess* process) { return std::make_unique<BspTrainer>(process); }
+std::unique_ptr<Trainer> MakeBspTrainer(WorkerProcess* process) {
+  return std::make_unique<BspTrainer>(process);
+}
 
 }  // namespace weir::sim

@@ -14,17 +14,20 @@ constexpr absl::Duration kLook = absl::Milliseconds(500);  // between two looks 
 
 }  // namespace
 
-Cluster::Cluster(World* world) : world_(world), network_(world), coordinator_(world), places_(world->scenario.workers) {
+Cluster::Cluster(World* world)
+    : world_(world), network_(world), coordinator_(world), places_(world->scenario.workers) {
   for (uint32_t shard = 0; shard < world->scenario.job.shards; ++shard) {
     shards_.push_back(std::make_unique<ShardNode>(world, &network_, shard));
-    shards_.back()->OnPushReceived([this](uint64_t worker, uint64_t sequence) { CrashInPush(worker, sequence); });
+    shards_.back()->OnPushReceived(
+        [this](uint64_t worker, uint64_t sequence) { CrashInPush(worker, sequence); });
   }
 }
 
 void Cluster::Run() {
   for (uint32_t shard = 0; shard < shards_.size(); ++shard) StartServer(shard);
   for (uint32_t rank = 0; rank < places_.size(); ++rank) {
-    world_->queue.After(world_->random.Between(absl::ZeroDuration(), absl::Milliseconds(50)), [this, rank] { StartWorker(rank); });
+    world_->queue.After(world_->random.Between(absl::ZeroDuration(), absl::Milliseconds(50)),
+                        [this, rank] { StartWorker(rank); });
   }
   world_->queue.After(kLook, [this] { Supervise(); });
   const absl::Time latest = world_->queue.now() + kMaxTime;
@@ -33,7 +36,8 @@ void Cluster::Run() {
     world_->queue.RunNext();
     InjectFaults();
     if (end == absl::InfiniteFuture() && Done()) end = world_->queue.now() + kAfterglow;
-    world_->judge.Expect(Promise::kDeadline, world_->queue.events() < kMaxEvents && world_->queue.now() < latest,
+    world_->judge.Expect(Promise::kDeadline,
+                         world_->queue.events() < kMaxEvents && world_->queue.now() < latest,
                          [&] { return absl::StrCat("the job does not finish: ", WaitsFor()); });
   }
   if (!world_->judge.broken()) CheckQuiet();
@@ -61,24 +65,34 @@ void Cluster::CheckQuiet() {
     if (!process->running()) process->CheckQuiet();
   }
   const absl::Time now = world_->queue.now();
-  const absl::StatusOr<JobStatus> status = coordinator_.membership().GetStatus(coordinator_.key(), now);
-  world_->judge.Expect(Promise::kMembership, status.ok() && status->failure.empty() && status->finished,
-                       [&] { return absl::StrCat("at the end: ", status.ok() ? status->failure : status.status().ToString()); });
+  const absl::StatusOr<JobStatus> status =
+      coordinator_.membership().GetStatus(coordinator_.key(), now);
+  world_->judge.Expect(
+      Promise::kMembership, status.ok() && status->failure.empty() && status->finished, [&] {
+        return absl::StrCat("at the end: ",
+                            status.ok() ? status->failure : status.status().ToString());
+      });
 }
 
 void Cluster::StartServer(uint32_t number) {
   const std::string address = absl::StrCat("server", number, ":1");
-  coordinator_.Join(MemberRole::kServer, number, address, next_process_++, [this, number](const absl::StatusOr<JoinAnswer>& joined) {
-    world_->judge.Expect(Promise::kMembership, joined.ok(), [&] { return joined.status().ToString(); });
-    if (!joined.ok()) return;
-    const MemberId who{MemberRole::kServer, joined->rank, joined->incarnation};
-    ShardNode* const shard = shards_[number].get();
-    BeatServer(shard, who);
-    coordinator_.GetLayout(who, absl::Minutes(1), 0, [this, shard](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
-      world_->judge.Expect(Promise::kMembership, layout.ok(), [&] { return layout.status().ToString(); });
-      if (layout.ok()) shard->Install(**layout);
-    });
-  });
+  coordinator_.Join(
+      MemberRole::kServer, number, address, next_process_++,
+      [this, number](const absl::StatusOr<JoinAnswer>& joined) {
+        world_->judge.Expect(Promise::kMembership, joined.ok(),
+                             [&] { return joined.status().ToString(); });
+        if (!joined.ok()) return;
+        const MemberId who{MemberRole::kServer, joined->rank, joined->incarnation};
+        ShardNode* const shard = shards_[number].get();
+        BeatServer(shard, who);
+        coordinator_.GetLayout(
+            who, absl::Minutes(1), 0,
+            [this, shard](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
+              world_->judge.Expect(Promise::kMembership, layout.ok(),
+                                   [&] { return layout.status().ToString(); });
+              if (layout.ok()) shard->Install(**layout);
+            });
+      });
 }
 
 // Answers come before the next beat: calls of servers are not lost.
@@ -86,14 +100,15 @@ void Cluster::BeatServer(ShardNode* shard, const MemberId& who) {
   HeartbeatEvent event;
   event.serving = shard->serving();
   coordinator_.Heartbeat(who, event, [](const absl::StatusOr<HeartbeatAnswer>&) {});
-  world_->queue.After(event.serving ? kServerBeat : absl::Milliseconds(20), [this, shard, who] { BeatServer(shard, who); });
+  world_->queue.After(event.serving ? kServerBeat : absl::Milliseconds(20),
+                      [this, shard, who] { BeatServer(shard, who); });
 }
 
 void Cluster::StartWorker(uint32_t rank) {
   std::vector<ShardNode*> shards;
   for (const auto& shard : shards_) shards.push_back(shard.get());
-  processes_.push_back(
-      std::make_unique<WorkerProcess>(world_, &network_, &coordinator_, std::move(shards), rank, next_process_++));
+  processes_.push_back(std::make_unique<WorkerProcess>(world_, &network_, &coordinator_,
+                                                       std::move(shards), rank, next_process_++));
   places_[rank] = {processes_.back().get(), false};
   processes_.back()->Start();
 }
@@ -107,7 +122,8 @@ void Cluster::Supervise() {
     if (state != WorkerProcess::State::kEnded && state != WorkerProcess::State::kCrashed) continue;
     place.replacing = true;
     if (world_->random.Chance(50)) coordinator_.ReportLoss(MemberRole::kWorker, rank);
-    world_->queue.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(1)), [this, rank] { StartWorker(rank); });
+    world_->queue.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(1)),
+                        [this, rank] { StartWorker(rank); });
   }
   world_->queue.After(kLook, [this] { Supervise(); });
 }

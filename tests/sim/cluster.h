@@ -26,8 +26,9 @@ struct Verdict {
   std::vector<std::string> last_lines;  // of the trace, where lines were kept
 };
 
-// A whole cluster in one thread: a coordinator, servers, workers and an agent that starts them anew,
-// from the start of the job until every worker has left, with the faults of its scenario on the way.
+// A whole cluster in one thread: a coordinator, servers, workers and an agent that starts them
+// anew, from the start of the job until every worker has left, with the faults of its scenario on
+// the way.
 class Cluster {
  public:
   explicit Cluster(World* world);

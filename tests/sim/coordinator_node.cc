@@ -27,7 +27,9 @@ JobKey CoordinatorNode::key() const {
   return {std::string(id.begin(), id.end()), world_->scenario.shard.job_token};
 }
 
-absl::Duration CoordinatorNode::Delay() { return world_->random.Between(absl::Microseconds(100), absl::Milliseconds(20)); }
+absl::Duration CoordinatorNode::Delay() {
+  return world_->random.Between(absl::Microseconds(100), absl::Milliseconds(20));
+}
 
 bool CoordinatorNode::Lost(MemberRole role) {
   if (role != MemberRole::kWorker || calls_to_lose_ == 0) return false;
@@ -37,15 +39,17 @@ bool CoordinatorNode::Lost(MemberRole role) {
 }
 
 template <typename T>
-void CoordinatorNode::Call(const char* what, MemberRole role, std::function<absl::StatusOr<T>(absl::Time now)> handle,
-                           Done<T> done) {
+void CoordinatorNode::Call(const char* what, MemberRole role,
+                           std::function<absl::StatusOr<T>(absl::Time now)> handle, Done<T> done) {
   const bool lost = Lost(role);
   const bool answer_only = lost && world_->random.Chance(50);
-  if (lost) world_->queue.After(kCallTimeout, [done] { done(absl::UnavailableError("no answer")); });
+  if (lost)
+    world_->queue.After(kCallTimeout, [done] { done(absl::UnavailableError("no answer")); });
   if (lost && !answer_only) return;
   world_->queue.After(Delay(), [this, what, lost, handle, done] {
     const absl::StatusOr<T> answer = handle(world_->queue.now());
-    world_->Note(what, {{"code", static_cast<uint64_t>(answer.status().code())}}, answer.ok() ? "" : answer.status().ToString());
+    world_->Note(what, {{"code", static_cast<uint64_t>(answer.status().code())}},
+                 answer.ok() ? "" : answer.status().ToString());
     AfterEvent();
     if (!lost) world_->queue.After(Delay(), [done, answer] { done(answer); });
   });
@@ -55,7 +59,9 @@ void CoordinatorNode::AfterEvent() {
   for (Membership::Answer& answer : membership_.TakeAnswers()) {
     const auto at = waits_.find(answer.wait_id);
     if (at == waits_.end()) continue;
-    world_->queue.After(Delay(), [done = std::move(at->second), layout = std::move(answer.layout)] { done(layout); });
+    world_->queue.After(Delay(), [done = std::move(at->second), layout = std::move(answer.layout)] {
+      done(layout);
+    });
     waits_.erase(at);
   }
   const absl::Time due = membership_.NextTick();
@@ -76,18 +82,19 @@ absl::StatusOr<JoinAnswer> CoordinatorNode::HandleJoin(const JoinEvent& event, a
   const bool free = holder.process == 0 || holder.process == event.process_id || holder.gone ||
                     holder.heard + Scenario::kLease <= now;
   world_->judge.Expect(Promise::kMembership, free && answer->incarnation > holder.incarnation, [&] {
-    return absl::StrCat("process ", event.process_id, " takes the place of worker ", answer->rank, " from the living process ",
-                        holder.process);
+    return absl::StrCat("process ", event.process_id, " takes the place of worker ", answer->rank,
+                        " from the living process ", holder.process);
   });
-  if (event.role == MemberRole::kWorker && holder.process != 0 && holder.process != event.process_id) {
+  if (event.role == MemberRole::kWorker && holder.process != 0 &&
+      holder.process != event.process_id) {
     world_->Count(Fault::kReplaced);
   }
   holder = {event.process_id, answer->incarnation, now, false};
   return answer;
 }
 
-void CoordinatorNode::Join(MemberRole role, uint32_t rank, const std::string& address, uint64_t process,
-                           Done<JoinAnswer> done) {
+void CoordinatorNode::Join(MemberRole role, uint32_t rank, const std::string& address,
+                           uint64_t process, Done<JoinAnswer> done) {
   JoinEvent event;
   event.job = key();
   event.protocol_min = event.protocol_max = kProtocol;
@@ -97,13 +104,17 @@ void CoordinatorNode::Join(MemberRole role, uint32_t rank, const std::string& ad
   event.address = address;
   event.host = "host";
   event.process_id = process;
-  Call<JoinAnswer>("join", role, [this, event](absl::Time now) { return HandleJoin(event, now); }, std::move(done));
+  Call<JoinAnswer>(
+      "join", role, [this, event](absl::Time now) { return HandleJoin(event, now); },
+      std::move(done));
 }
 
 void CoordinatorNode::Declare(const MemberId& who, Done<uint64_t> done) {
   Call<uint64_t>(
       "declare", who.role,
-      [this, who](absl::Time now) { return membership_.Declare(key(), who, world_->scenario.layout.tensors, now); },
+      [this, who](absl::Time now) {
+        return membership_.Declare(key(), who, world_->scenario.layout.tensors, now);
+      },
       std::move(done));
 }
 
@@ -125,16 +136,19 @@ void CoordinatorNode::GetLayout(const MemberId& who, absl::Duration wait, uint64
   });
 }
 
-void CoordinatorNode::Heartbeat(const MemberId& who, const HeartbeatEvent& event, Done<HeartbeatAnswer> done) {
+void CoordinatorNode::Heartbeat(const MemberId& who, const HeartbeatEvent& event,
+                                Done<HeartbeatAnswer> done) {
   Call<HeartbeatAnswer>(
       "heartbeat", who.role,
       [this, who, event](absl::Time now) {
         absl::StatusOr<HeartbeatAnswer> answer = membership_.Heartbeat(key(), who, event, now);
         Holder& holder = holders_[{who.role, who.rank}];
-        const bool held = who.incarnation == holder.incarnation && !holder.gone && now < holder.heard + Scenario::kLease;
+        const bool held = who.incarnation == holder.incarnation && !holder.gone &&
+                          now < holder.heard + Scenario::kLease;
         world_->judge.Expect(Promise::kMembership, answer.ok() == held, [&] {
-          return absl::StrCat("a heartbeat of incarnation ", who.incarnation, " of rank ", who.rank, ": ",
-                              answer.status().ToString(), "; incarnation ", holder.incarnation, " holds the place");
+          return absl::StrCat("a heartbeat of incarnation ", who.incarnation, " of rank ", who.rank,
+                              ": ", answer.status().ToString(), "; incarnation ",
+                              holder.incarnation, " holds the place");
         });
         if (answer.ok()) holder.heard = now;
         return answer;
@@ -156,7 +170,8 @@ void CoordinatorNode::Leave(const MemberId& who, Done<bool> done) {
 
 void CoordinatorNode::ReportLoss(MemberRole role, uint32_t rank) {
   holders_[{role, rank}].gone = true;
-  const absl::Status status = membership_.ReportLoss(key(), role, rank, "killed by signal 9", world_->queue.now());
+  const absl::Status status =
+      membership_.ReportLoss(key(), role, rank, "killed by signal 9", world_->queue.now());
   world_->Note("report loss", {{"rank", rank}}, status.ToString());
   world_->judge.Expect(Promise::kMembership, status.ok(), [&] { return status.ToString(); });
   AfterEvent();

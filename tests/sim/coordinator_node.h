@@ -27,7 +27,8 @@ class CoordinatorNode {
   explicit CoordinatorNode(World* world);
 
   JobKey key() const;
-  void Join(MemberRole role, uint32_t rank, const std::string& address, uint64_t process, Done<JoinAnswer> done);
+  void Join(MemberRole role, uint32_t rank, const std::string& address, uint64_t process,
+            Done<JoinAnswer> done);
   void Declare(const MemberId& who, Done<uint64_t> done);
   void GetLayout(const MemberId& who, absl::Duration wait, uint64_t newer_than,
                  Done<std::shared_ptr<const Layout>> done);
@@ -54,7 +55,8 @@ class CoordinatorNode {
   static constexpr absl::Duration kCallTimeout = absl::Seconds(1);
 
   template <typename T>
-  void Call(const char* what, MemberRole role, std::function<absl::StatusOr<T>(absl::Time now)> handle, Done<T> done);
+  void Call(const char* what, MemberRole role,
+            std::function<absl::StatusOr<T>(absl::Time now)> handle, Done<T> done);
   absl::Duration Delay();
   bool Lost(MemberRole role);
   absl::StatusOr<JoinAnswer> HandleJoin(const JoinEvent& event, absl::Time now);

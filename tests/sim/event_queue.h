@@ -20,7 +20,9 @@ class EventQueue {
 
   absl::Time now() const { return now_; }
   // Microseconds since the start.
-  uint64_t micros() const { return static_cast<uint64_t>(absl::ToInt64Microseconds(now_ - kStart)); }
+  uint64_t micros() const {
+    return static_cast<uint64_t>(absl::ToInt64Microseconds(now_ - kStart));
+  }
   uint64_t events() const { return events_; }
   bool empty() const { return heap_.empty(); }
 

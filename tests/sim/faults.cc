@@ -10,9 +10,13 @@ namespace weir::sim {
 void Cluster::InjectFaults() {
   const uint64_t ended = world_->totals.ended();
   const std::vector<PlannedFault>& faults = world_->scenario.faults;
-  while (next_fault_ < faults.size() && faults[next_fault_].after_ended <= ended) Inject(faults[next_fault_++].kind);
-  if (world_->finishing || world_->shards_behind > 0 || ended < Scenario::kMinEnded || next_fault_ < faults.size()) return;
-  if (world_->totals.injected() < Scenario::kMinFaults) return Inject(FaultKind::kCut);  // some found nobody to hit
+  while (next_fault_ < faults.size() && faults[next_fault_].after_ended <= ended)
+    Inject(faults[next_fault_++].kind);
+  if (world_->finishing || world_->shards_behind > 0 || ended < Scenario::kMinEnded ||
+      next_fault_ < faults.size())
+    return;
+  if (world_->totals.injected() < Scenario::kMinFaults)
+    return Inject(FaultKind::kCut);  // some found nobody to hit
   world_->finishing = true;
   world_->Note("finishing", {});
 }
@@ -21,7 +25,8 @@ void Cluster::InjectFaults() {
 WorkerProcess* Cluster::AnyWorker() {
   std::vector<WorkerProcess*> workers;
   for (const Place& place : places_) {
-    if (place.process != nullptr && place.process->state() == WorkerProcess::State::kTraining && !place.process->paused()) {
+    if (place.process != nullptr && place.process->state() == WorkerProcess::State::kTraining &&
+        !place.process->paused()) {
       workers.push_back(place.process);
     }
   }
@@ -37,30 +42,42 @@ void Cluster::Inject(FaultKind kind) {
     case FaultKind::kCut:
       if (link != 0) network_.Cut(link);
       return;
-    case FaultKind::kCutAll: return CutAll();
+    case FaultKind::kCutAll:
+      return CutAll();
     case FaultKind::kSlow:
       if (link != 0) network_.SlowDown(link);
       return;
     case FaultKind::kNotReading:
-      if (link != 0) network_.StopReading(link, world_->random.Between(absl::Milliseconds(100), absl::Seconds(15)));
+      if (link != 0)
+        network_.StopReading(link,
+                             world_->random.Between(absl::Milliseconds(100), absl::Seconds(15)));
       return;
     case FaultKind::kPause:
       if (worker == nullptr) return;
       world_->Count(Fault::kPause);
       worker->Pause(world_->random.Between(absl::Milliseconds(50), absl::Seconds(6)));
       return;
-    case FaultKind::kPauseOverLease: return PauseOverLease(worker);
-    case FaultKind::kCrash: return CrashWorker(worker);
-    case FaultKind::kCrashInPush: ++crashes_in_push_; return;
-    case FaultKind::kEpochChange: return ChangeEpoch();
-    case FaultKind::kPoison: world_->poison_wanted = true; return;
+    case FaultKind::kPauseOverLease:
+      return PauseOverLease(worker);
+    case FaultKind::kCrash:
+      return CrashWorker(worker);
+    case FaultKind::kCrashInPush:
+      ++crashes_in_push_;
+      return;
+    case FaultKind::kEpochChange:
+      return ChangeEpoch();
+    case FaultKind::kPoison:
+      world_->poison_wanted = true;
+      return;
     case FaultKind::kHostile:
       world_->Count(Fault::kHostile);
-      strangers_.push_back(
-          std::make_unique<Hostile>(world_, &network_, shards_[world_->random.Below(shards_.size())].get()));
+      strangers_.push_back(std::make_unique<Hostile>(
+          world_, &network_, shards_[world_->random.Below(shards_.size())].get()));
       return strangers_.back()->Start();
-    case FaultKind::kControlLost: return coordinator_.LoseCalls(static_cast<uint32_t>(world_->random.Between(1, 4)));
-    case FaultKind::kCount: return;
+    case FaultKind::kControlLost:
+      return coordinator_.LoseCalls(static_cast<uint32_t>(world_->random.Between(1, 4)));
+    case FaultKind::kCount:
+      return;
   }
 }
 
@@ -77,7 +94,8 @@ void Cluster::PauseOverLease(WorkerProcess* worker) {
   const uint32_t rank = worker->rank();
   places_[rank].replacing = true;
   worker->Pause(Scenario::kLease + world_->random.Between(absl::Seconds(1), absl::Seconds(6)));
-  const absl::Duration wait = Scenario::kLease + world_->random.Between(absl::ZeroDuration(), absl::Seconds(3));
+  const absl::Duration wait =
+      Scenario::kLease + world_->random.Between(absl::ZeroDuration(), absl::Seconds(3));
   world_->queue.After(wait, [this, rank] { StartWorker(rank); });
 }
 

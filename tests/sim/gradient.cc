@@ -8,7 +8,9 @@
 
 namespace weir::sim {
 
-uint64_t PartSource(uint64_t seed, uint64_t step, uint32_t part) { return Mix(seed, step, part, 11); }
+uint64_t PartSource(uint64_t seed, uint64_t step, uint32_t part) {
+  return Mix(seed, step, part, 11);
+}
 
 uint64_t PushSource(uint64_t seed, uint64_t worker, uint64_t incarnation, uint64_t number) {
   return Mix(seed, worker, incarnation, number, 13);
@@ -16,7 +18,9 @@ uint64_t PushSource(uint64_t seed, uint64_t worker, uint64_t incarnation, uint64
 
 uint64_t PartExamples(uint64_t source) { return Mix(source, 17) % 4; }
 
-double StepLearningRate(uint64_t seed, uint64_t step) { return Mix(seed, step, 19) % 4 == 0 ? 0.02 : 0; }
+double StepLearningRate(uint64_t seed, uint64_t step) {
+  return Mix(seed, step, 19) % 4 == 0 ? 0.02 : 0;
+}
 
 void FillGradient(uint64_t source, uint64_t examples, uint32_t tensor_id, uint64_t offset,
                   const float* weights, size_t count, float* out) {

@@ -23,7 +23,8 @@ Payload Bytes(size_t bytes) {
 void Hostile::Connected(uint64_t) {
   const uint64_t variant = world_->random.Below(2 * kHellos);
   Send(Hello(variant));
-  for (uint64_t frames = world_->random.Between(1, 6); frames > 0; --frames) Send(Frame(world_->random.Below(kFrames)));
+  for (uint64_t frames = world_->random.Between(1, 6); frames > 0; --frames)
+    Send(Frame(world_->random.Below(kFrames)));
 }
 
 void Hostile::Disconnected(uint64_t, const absl::Status&) { over_ = true; }
@@ -34,8 +35,9 @@ void Hostile::Receive(uint64_t link, uint64_t, ServerFrame frame) {
 }
 
 void Hostile::CheckQuiet() {
-  world_->judge.Expect(Promise::kHostile, over_ || unanswered_ == 0,
-                       [&] { return absl::StrCat(unanswered_, " frames of a stranger were not answered"); });
+  world_->judge.Expect(Promise::kHostile, over_ || unanswered_ == 0, [&] {
+    return absl::StrCat(unanswered_, " frames of a stranger were not answered");
+  });
 }
 
 void Hostile::Send(ClientFrame frame) {
@@ -59,16 +61,34 @@ ClientFrame Hostile::Hello(uint64_t variant) {
   frame.request_id = next_request_++;
   frame.epoch = shard_->epoch();
   switch (variant) {
-    case 0: return Frame(0);
-    case 1: hello.job_id.assign(16, 'x'); break;
-    case 2: hello.job_id = "short"; break;
-    case 3: hello.job_token += "wrong"; break;
-    case 4: hello.protocol_min = hello.protocol_max = kProtocol + 1; break;
-    case 5: hello.shard += 1; break;
-    case 6: hello.role = static_cast<SessionRole>(3); break;
-    case 7: hello.worker_id = 0, hello.incarnation = 0; break;  // a predecessor of worker 0
-    case 8: hello.role = SessionRole::kReader; break;
-    default: break;
+    case 0:
+      return Frame(0);
+    case 1:
+      hello.job_id.assign(16, 'x');
+      break;
+    case 2:
+      hello.job_id = "short";
+      break;
+    case 3:
+      hello.job_token += "wrong";
+      break;
+    case 4:
+      hello.protocol_min = hello.protocol_max = kProtocol + 1;
+      break;
+    case 5:
+      hello.shard += 1;
+      break;
+    case 6:
+      hello.role = static_cast<SessionRole>(3);
+      break;
+    case 7:
+      hello.worker_id = 0, hello.incarnation = 0;
+      break;  // a predecessor of worker 0
+    case 8:
+      hello.role = SessionRole::kReader;
+      break;
+    default:
+      break;
   }
   frame.kind = std::move(hello);
   return frame;
@@ -101,20 +121,53 @@ ClientFrame Hostile::Frame(uint64_t variant) {
   PullFrame pull;
   pull.tensor_id = push.tensor_id;
   switch (variant) {
-    case 0: break;  // no kind
-    case 1: frame.kind = UnknownFrame{63}; return frame;
-    case 2: frame.kind = HelloFrame(); return frame;  // a second one
-    case 3: frame.request_id = 0; frame.kind = BindFrame(); return frame;
-    case 4: frame.kind = BindFrame{{"no such tensor"}}; return frame;
-    case 5: pull.tensor_id = 0; pull.layer_name = "no such tensor"; frame.kind = pull; return frame;
-    case 6: pull.offset = std::numeric_limits<uint64_t>::max(); pull.count = 2; frame.kind = pull; return frame;
-    case 7: pull.condition = static_cast<PullCondition>(9); frame.kind = pull; return frame;
-    case 8: push.gradient = Bytes(push.gradient.size() + 4); break;
-    case 9: push.step = push.base_version = uint64_t{1} << 60; break;
-    case 10: frame.epoch += 1 + world_->random.Below(3); break;
-    case 11: push.offset += 1; break;
-    case 12: push.learning_rate = -1; break;
-    default: push.codec = static_cast<Codec>(7); break;
+    case 0:
+      break;  // no kind
+    case 1:
+      frame.kind = UnknownFrame{63};
+      return frame;
+    case 2:
+      frame.kind = HelloFrame();
+      return frame;  // a second one
+    case 3:
+      frame.request_id = 0;
+      frame.kind = BindFrame();
+      return frame;
+    case 4:
+      frame.kind = BindFrame{{"no such tensor"}};
+      return frame;
+    case 5:
+      pull.tensor_id = 0;
+      pull.layer_name = "no such tensor";
+      frame.kind = pull;
+      return frame;
+    case 6:
+      pull.offset = std::numeric_limits<uint64_t>::max();
+      pull.count = 2;
+      frame.kind = pull;
+      return frame;
+    case 7:
+      pull.condition = static_cast<PullCondition>(9);
+      frame.kind = pull;
+      return frame;
+    case 8:
+      push.gradient = Bytes(push.gradient.size() + 4);
+      break;
+    case 9:
+      push.step = push.base_version = uint64_t{1} << 60;
+      break;
+    case 10:
+      frame.epoch += 1 + world_->random.Below(3);
+      break;
+    case 11:
+      push.offset += 1;
+      break;
+    case 12:
+      push.learning_rate = -1;
+      break;
+    default:
+      push.codec = static_cast<Codec>(7);
+      break;
   }
   if (variant != 0) frame.kind = std::move(push);
   return frame;

@@ -18,7 +18,8 @@ namespace weir::sim {
 class Hostile : public ClientEnd {
  public:
   // All pointers outlive it.
-  Hostile(World* world, Network* network, ShardNode* shard) : world_(world), network_(network), shard_(shard) {}
+  Hostile(World* world, Network* network, ShardNode* shard)
+      : world_(world), network_(network), shard_(shard) {}
 
   void Start() { link_ = network_->Connect(this, 1, shard_, /*faulty=*/false); }
   // At the end of the simulation.

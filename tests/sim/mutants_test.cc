@@ -27,27 +27,31 @@ class SimMutantsTest : public ::testing::TestWithParam<Mutant> {};
 TEST_P(SimMutantsTest, IsCaughtWithin200SeedsByThePromiseItBreaks) {
   const char* const bin = std::getenv("WEIR_BIN_DIR");
   ASSERT_NE(bin, nullptr) << "run by ctest";
-  const std::string command = absl::StrCat(bin, "/tests/sim_mutant_", GetParam().name, " --seeds=200 2>&1");
+  const std::string command =
+      absl::StrCat(bin, "/tests/sim_mutant_", GetParam().name, " --seeds=200 2>&1");
   FILE* const pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output;
   char chunk[4096];
-  while (const size_t bytes = std::fread(chunk, 1, sizeof(chunk), pipe)) output.append(chunk, bytes);
+  while (const size_t bytes = std::fread(chunk, 1, sizeof(chunk), pipe))
+    output.append(chunk, bytes);
   const int status = pclose(pipe);
   ASSERT_TRUE(WIFEXITED(status)) << output;
   EXPECT_EQ(WEXITSTATUS(status), 1) << output;
-  EXPECT_TRUE(absl::StrContains(output, absl::StrCat("BROKEN PROMISE: ", GetParam().promise, "\n"))) << output;
+  EXPECT_TRUE(absl::StrContains(output, absl::StrCat("BROKEN PROMISE: ", GetParam().promise, "\n")))
+      << output;
   EXPECT_TRUE(absl::StrContains(output, "replay: weir-sim --seed=")) << output;
   EXPECT_FALSE(absl::StrContains(output, "THE REPLAY DIFFERS")) << output;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SimMutantsTest,
-                         ::testing::Values(Mutant{"ledger", "exactly once"}, Mutant{"torn_read", "snapshot"},
-                                           Mutant{"fence", "fenced"}, Mutant{"epoch", "epoch"},
-                                           Mutant{"staleness", "staleness"}, Mutant{"poison", "poison"},
-                                           Mutant{"examples", "same bits"}, Mutant{"deadline", "deadline"},
-                                           Mutant{"place", "membership"}),
-                         [](const ::testing::TestParamInfo<Mutant>& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, SimMutantsTest,
+    ::testing::Values(Mutant{"ledger", "exactly once"}, Mutant{"torn_read", "snapshot"},
+                      Mutant{"fence", "fenced"}, Mutant{"epoch", "epoch"},
+                      Mutant{"staleness", "staleness"}, Mutant{"poison", "poison"},
+                      Mutant{"examples", "same bits"}, Mutant{"deadline", "deadline"},
+                      Mutant{"place", "membership"}),
+    [](const ::testing::TestParamInfo<Mutant>& param) { return param.param.name; });
 
 }  // namespace
 }  // namespace weir

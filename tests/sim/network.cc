@@ -31,15 +31,18 @@ uint64_t Network::Connect(ClientEnd* client, uint64_t connection, ServerEnd* ser
   link.to_client = NextArrival(link, link.to_client);
   world_->queue.At(link.to_client, [this, id] {
     Link& opened = links_.at(id);
-    if (opened.client_open && world_->queue.now() <= opened.client_deaf) opened.client->Connected(opened.connection);
+    if (opened.client_open && world_->queue.now() <= opened.client_deaf)
+      opened.client->Connected(opened.connection);
   });
   return id;
 }
 
 absl::Time Network::NextArrival(const Link& link, absl::Time last) {
   const absl::Duration longest = std::max(world_->scenario.longest_delay, link.delay * 2);
-  const absl::Duration delay = world_->random.Chance(80) ? link.delay : world_->random.Between(link.delay, longest);
-  return std::max(last, world_->queue.now() + delay + world_->random.Between(absl::ZeroDuration(), link.delay));
+  const absl::Duration delay =
+      world_->random.Chance(80) ? link.delay : world_->random.Between(link.delay, longest);
+  return std::max(
+      last, world_->queue.now() + delay + world_->random.Between(absl::ZeroDuration(), link.delay));
 }
 
 void Network::SendToServer(uint64_t id, ClientFrame frame) {
@@ -49,9 +52,10 @@ void Network::SendToServer(uint64_t id, ClientFrame frame) {
     return;
   }
   link.to_server = NextArrival(link, link.to_server);
-  world_->queue.At(link.to_server, [this, id, stamp = next_stamp_++, frame = std::move(frame)]() mutable {
-    Arrive(id, stamp, std::move(frame));
-  });
+  world_->queue.At(link.to_server,
+                   [this, id, stamp = next_stamp_++, frame = std::move(frame)]() mutable {
+                     Arrive(id, stamp, std::move(frame));
+                   });
 }
 
 void Network::Arrive(uint64_t id, uint64_t stamp, ClientFrame frame) {
@@ -76,7 +80,8 @@ void Network::SendToClient(uint64_t id, ServerFrame frame) {
 
 void Network::Pump(uint64_t id) {
   Link& link = links_.at(id);
-  if (link.taking || link.waiting.empty() || link.in_flight >= link.window || !link.server_open) return;
+  if (link.taking || link.waiting.empty() || link.in_flight >= link.window || !link.server_open)
+    return;
   link.taking = true;
   const absl::Duration wait = world_->random.Between(absl::ZeroDuration(), absl::Microseconds(20));
   world_->queue.At(std::max(world_->queue.now(), link.blocked) + wait, [this, id] { Take(id); });
@@ -122,7 +127,8 @@ void Network::Leave(uint64_t id) {
   link.ending = true;
   const absl::Time now = world_->queue.now();
   // Mostly all that was sent arrives, then the end.
-  if (world_->random.Chance(30)) link.server_deaf = now + world_->random.Between(absl::ZeroDuration(), link.delay * 4);
+  if (world_->random.Chance(30))
+    link.server_deaf = now + world_->random.Between(absl::ZeroDuration(), link.delay * 4);
   const absl::Duration late = world_->random.Chance(20) ? absl::Seconds(2) : absl::Milliseconds(5);
   EndServer(id, std::max(link.to_server, now) + world_->random.Between(absl::ZeroDuration(), late));
 }
@@ -136,7 +142,8 @@ void Network::CloseByServer(uint64_t id, const absl::Status& why) {
     ++link.in_flight;
   }
   link.ending = true;
-  EndServer(id, world_->queue.now() + world_->random.Between(absl::ZeroDuration(), absl::Milliseconds(5)));
+  EndServer(id, world_->queue.now() +
+                    world_->random.Between(absl::ZeroDuration(), absl::Milliseconds(5)));
   link.to_client = NextArrival(link, link.to_client);
   EndClient(id, link.to_client, why);
 }
@@ -149,8 +156,12 @@ void Network::Cut(uint64_t id) {
   const absl::Time now = world_->queue.now();
   Random& random = world_->random;
   const absl::Duration window = world_->scenario.longest_delay * 2;
-  const absl::Duration client_late = random.Chance(20) ? random.Between(window, absl::Seconds(3)) : random.Between(absl::ZeroDuration(), window);
-  const absl::Duration server_late = random.Chance(30) ? random.Between(window, absl::Seconds(5)) : random.Between(absl::ZeroDuration(), window);
+  const absl::Duration client_late = random.Chance(20)
+                                         ? random.Between(window, absl::Seconds(3))
+                                         : random.Between(absl::ZeroDuration(), window);
+  const absl::Duration server_late = random.Chance(30)
+                                         ? random.Between(window, absl::Seconds(5))
+                                         : random.Between(absl::ZeroDuration(), window);
   link.client_deaf = now + random.Between(absl::ZeroDuration(), client_late);
   link.server_deaf = now + random.Between(absl::ZeroDuration(), server_late);
   EndClient(id, now + client_late, absl::UnavailableError("connection reset"));
@@ -197,7 +208,9 @@ std::vector<uint64_t> Network::OpenLinks() const { return OpenLinks(nullptr); }
 std::vector<uint64_t> Network::OpenLinks(const ServerEnd* server) const {
   std::vector<uint64_t> open;
   for (const auto& [id, link] : links_) {
-    if (link.client_open && link.server_open && !link.ending && (server == nullptr || link.server == server)) open.push_back(id);
+    if (link.client_open && link.server_open && !link.ending &&
+        (server == nullptr || link.server == server))
+      open.push_back(id);
   }
   return open;
 }

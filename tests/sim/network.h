@@ -78,11 +78,11 @@ class Network {
     absl::Time to_client;
     absl::Time server_deaf = absl::InfiniteFuture();  // what arrives later is lost
     absl::Time client_deaf = absl::InfiniteFuture();
-    absl::Time blocked;                // the client does not read before that
-    uint32_t window = 8;               // answers on their way or not read
+    absl::Time blocked;   // the client does not read before that
+    uint32_t window = 8;  // answers on their way or not read
     uint32_t in_flight = 0;
-    bool taking = false;               // the transport is about to take the next one
-    std::deque<ServerFrame> waiting;   // not taken by the transport
+    bool taking = false;              // the transport is about to take the next one
+    std::deque<ServerFrame> waiting;  // not taken by the transport
   };
 
   absl::Time NextArrival(const Link& link, absl::Time last);

@@ -35,7 +35,8 @@ class Random {
   absl::Duration Between(absl::Duration first, absl::Duration last) {
     const int64_t from = absl::ToInt64Microseconds(first);
     const int64_t to = absl::ToInt64Microseconds(last);
-    return absl::Microseconds(from + static_cast<int64_t>(Below(static_cast<uint64_t>(to - from) + 1)));
+    return absl::Microseconds(from +
+                              static_cast<int64_t>(Below(static_cast<uint64_t>(to - from) + 1)));
   }
   bool Chance(uint32_t percent) { return Below(100) < percent; }
 

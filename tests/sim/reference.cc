@@ -10,7 +10,8 @@
 
 namespace weir::sim {
 
-Reference::Reference(const Scenario& scenario) : options_(scenario.shard), layout_(scenario.layout) {}
+Reference::Reference(const Scenario& scenario)
+    : options_(scenario.shard), layout_(scenario.layout) {}
 
 size_t Reference::Find(uint32_t tensor_id, uint64_t offset) const {
   for (size_t i = 0; i < layout_.slices.size(); ++i) {
@@ -33,13 +34,16 @@ void Reference::Begin(uint64_t epoch, size_t slice) {
   History& history = histories_[{epoch, slice}];
   const SliceSpec& at = spec(slice);
   history.weights.emplace_back(at.count);
-  Initialize(layout_.tensors[at.tensor_id - 1], options_.seed, at.offset, at.count, history.weights[0].data());
-  for (int i = 0; i < StateTensors(options_.optimizer.type); ++i) history.state[i].assign(at.count, 0);
+  Initialize(layout_.tensors[at.tensor_id - 1], options_.seed, at.offset, at.count,
+             history.weights[0].data());
+  for (int i = 0; i < StateTensors(options_.optimizer.type); ++i)
+    history.state[i].assign(at.count, 0);
 }
 
 const std::vector<float>* Reference::At(uint64_t epoch, size_t slice, uint64_t version) const {
   const History* history = Of(epoch, slice);
-  return history == nullptr || version >= history->weights.size() ? nullptr : &history->weights[version];
+  return history == nullptr || version >= history->weights.size() ? nullptr
+                                                                  : &history->weights[version];
 }
 
 uint64_t Reference::newest(uint64_t epoch, size_t slice) const {
@@ -58,7 +62,8 @@ void Reference::CommitStep(uint64_t epoch, size_t slice) {
     one.examples = PartExamples(source);
     if (one.examples == 0) return one;
     one.gradient.resize(at.count);
-    FillGradient(source, one.examples, at.tensor_id, at.offset, weights.data(), at.count, one.gradient.data());
+    FillGradient(source, one.examples, at.tensor_id, at.offset, weights.data(), at.count,
+                 one.gradient.data());
     return one;
   });
   Commit(history, sum.gradient, sum.examples, StepLearningRate(options_.seed, step));
@@ -68,7 +73,8 @@ void Reference::CommitPush(uint64_t epoch, size_t slice, const SentPush& push) {
   Commit(Of(epoch, slice), push.gradient, push.examples, push.learning_rate);
 }
 
-void Reference::Commit(History* history, const std::vector<float>& gradient, uint64_t examples, double learning_rate) {
+void Reference::Commit(History* history, const std::vector<float>& gradient, uint64_t examples,
+                       double learning_rate) {
   const uint64_t version = history->weights.size() - 1;
   history->weights.push_back(history->weights.back());
   if (examples == 0) return;
@@ -76,8 +82,8 @@ void Reference::Commit(History* history, const std::vector<float>& gradient, uin
   ApplyCall call;
   call.gradient = gradient.data();
   call.scale = 1.0f / static_cast<float>(examples);
-  call.learning_rate =
-      learning_rate != 0 ? static_cast<float>(learning_rate) : LearningRate(options_.schedule, version);
+  call.learning_rate = learning_rate != 0 ? static_cast<float>(learning_rate)
+                                          : LearningRate(options_.schedule, version);
   call.update = version + 1;
   call.weights = next.data();
   call.weights_out = next.data();

@@ -41,9 +41,9 @@ struct SentPush {
   bool poison = false;
   std::vector<float> gradient;
 
-  uint64_t received = 0;                    // times, by its shard
-  uint64_t applied_version = 0;             // asp; 0: not applied
-  Outcome first = Outcome::kUnspecified;    // how it ended, once a shard has said so
+  uint64_t received = 0;                  // times, by its shard
+  uint64_t applied_version = 0;           // asp; 0: not applied
+  Outcome first = Outcome::kUnspecified;  // how it ended, once a shard has said so
 };
 
 // Every version of every slice as it must be, computed apart from the servers: one slice at a time,
@@ -77,7 +77,8 @@ class Reference {
 
   History* Of(uint64_t epoch, size_t slice);
   const History* Of(uint64_t epoch, size_t slice) const;
-  void Commit(History* history, const std::vector<float>& gradient, uint64_t examples, double learning_rate);
+  void Commit(History* history, const std::vector<float>& gradient, uint64_t examples,
+              double learning_rate);
 
   const ShardOptions options_;
   const Layout layout_;

@@ -17,11 +17,13 @@ std::vector<TensorShape> DrawTensors(uint64_t slices, Random* random) {
   std::vector<TensorShape> tensors;
   while (slices > 0) {
     const uint64_t mine = random->Between(1, std::min(slices, kMaxSlicesOfTensor));
-    const uint64_t count = (mine - 1) * kSliceElements + random->Between(mine == 1 ? 4 : 34, kSliceElements);
+    const uint64_t count =
+        (mine - 1) * kSliceElements + random->Between(mine == 1 ? 4 : 34, kSliceElements);
     TensorShape tensor;
     tensor.name = absl::StrCat("tensor", tensors.size());
     tensor.shape = {static_cast<int64_t>(count)};
-    tensor.initializer.kind = random->Chance(50) ? InitializerSpec::Kind::kNormal : InitializerSpec::Kind::kUniform;
+    tensor.initializer.kind =
+        random->Chance(50) ? InitializerSpec::Kind::kNormal : InitializerSpec::Kind::kUniform;
     tensor.initializer.a = -0.5;
     tensor.initializer.b = 0.5;
     tensors.push_back(tensor);
@@ -81,8 +83,9 @@ std::vector<PlannedFault> DrawFaults(Random* random) {
     } while (fault.kind == FaultKind::kEpochChange && epoch_changes);
     epoch_changes = epoch_changes || fault.kind == FaultKind::kEpochChange;
   }
-  std::sort(faults.begin(), faults.end(),
-            [](const PlannedFault& a, const PlannedFault& b) { return a.after_ended < b.after_ended; });
+  std::sort(faults.begin(), faults.end(), [](const PlannedFault& a, const PlannedFault& b) {
+    return a.after_ended < b.after_ended;
+  });
   return faults;
 }
 
@@ -127,8 +130,9 @@ Scenario MakeScenario(uint64_t seed) {
 }
 
 std::string Scenario::Describe() const {
-  std::string text = absl::StrCat("seed ", seed, ": ", job.shards, " shards, ", workers, " workers, ",
-                                  layout.slices.size(), " slices, ", bsp() ? "bsp" : "asp");
+  std::string text =
+      absl::StrCat("seed ", seed, ": ", job.shards, " shards, ", workers, " workers, ",
+                   layout.slices.size(), " slices, ", bsp() ? "bsp" : "asp");
   if (bsp()) absl::StrAppend(&text, ", G = ", shard.gradient_shards);
   if (shard.max_staleness) absl::StrAppend(&text, ", max_staleness ", *shard.max_staleness);
   absl::StrAppend(&text, ", ", OptimizerName(shard.optimizer.type), ", ", faults.size(), " faults");

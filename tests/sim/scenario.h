@@ -16,7 +16,7 @@ namespace weir::sim {
 // A fault, as it is planned. Some do several things that Fault counts.
 enum class FaultKind : uint8_t {
   kCut,
-  kCutAll,       // every connection of one shard
+  kCutAll,  // every connection of one shard
   kSlow,
   kNotReading,
   kPause,
@@ -39,9 +39,9 @@ struct PlannedFault {
 struct Scenario {
   uint64_t seed = 0;
   uint32_t workers = 2;
-  ShardOptions shard;       // the same for all shards, but for its number
+  ShardOptions shard;  // the same for all shards, but for its number
   JobSettings job;
-  Layout layout;            // of epoch 1, without addresses
+  Layout layout;                     // of epoch 1, without addresses
   std::vector<PlannedFault> faults;  // by after_ended; at least kMinFaults
   absl::Duration shortest_delay;     // of a frame on its way
   absl::Duration longest_delay;

@@ -16,7 +16,9 @@ constexpr absl::Duration kJobsTime = absl::Seconds(2);
 
 }  // namespace
 
-std::string ShardAudit::Sentenced(const std::string& what) const { return absl::StrCat("shard ", shard_, ": ", what); }
+std::string ShardAudit::Sentenced(const std::string& what) const {
+  return absl::StrCat("shard ", shard_, ": ", what);
+}
 
 void ShardAudit::Opened(uint64_t session) { sessions_[session]; }
 
@@ -50,8 +52,11 @@ void ShardAudit::CheckInstalled() {
 void ShardAudit::CheckQuiet() {
   for (const auto& [id, session] : sessions_) {
     for (const auto& [request, asked] : session.asked) {
-      Expect(Promise::kDeadline, session.closing || world_->queue.now() <= asked.deadline + kJobsTime,
-             [&, at = id, name = request] { return absl::StrCat("request ", name, " of session ", at, " was never answered"); });
+      Expect(Promise::kDeadline,
+             session.closing || world_->queue.now() <= asked.deadline + kJobsTime,
+             [&, at = id, name = request] {
+               return absl::StrCat("request ", name, " of session ", at, " was never answered");
+             });
     }
   }
 }
@@ -70,7 +75,8 @@ void ShardAudit::Received(uint64_t id, const ClientFrame& frame) {
     return;
   }
   asked.old_epoch = frame.epoch != epoch_;
-  asked.fenced = session.role == SessionRole::kWorker && session.incarnation < newest_[session.worker];
+  asked.fenced =
+      session.role == SessionRole::kWorker && session.incarnation < newest_[session.worker];
   Ask(&session, frame, &asked);
   if (session.honest) CheckCredits(session);
 }
@@ -89,14 +95,17 @@ void ShardAudit::Ask(Session* session, const ClientFrame& frame, Asked* asked) {
     asked->condition = pull->condition;
     asked->version = pull->version;
     const size_t slice = world_->reference.Find(pull->tensor_id, pull->offset);
-    if (session->honest && slice < world_->reference.slices()) asked->reply_bytes = world_->reference.SliceBytes(slice);
+    if (session->honest && slice < world_->reference.slices())
+      asked->reply_bytes = world_->reference.SliceBytes(slice);
   } else if (const auto* sync = std::get_if<SyncFrame>(&frame.kind)) {
     asked->condition = sync->at_step ? PullCondition::kStep : PullCondition::kAny;
     asked->version = sync->step;
     for (const size_t slice : slices_) {
       const uint32_t tensor = world_->reference.spec(slice).tensor_id;
-      const bool named = std::find(sync->tensor_ids.begin(), sync->tensor_ids.end(), tensor) != sync->tensor_ids.end();
-      if (named || sync->tensor_ids.empty()) asked->reply_bytes += world_->reference.SliceBytes(slice);
+      const bool named = std::find(sync->tensor_ids.begin(), sync->tensor_ids.end(), tensor) !=
+                         sync->tensor_ids.end();
+      if (named || sync->tensor_ids.empty())
+        asked->reply_bytes += world_->reference.SliceBytes(slice);
     }
   }
 }
@@ -104,13 +113,16 @@ void ShardAudit::Ask(Session* session, const ClientFrame& frame, Asked* asked) {
 void ShardAudit::AskPush(Session* session, const PushFrame& push, Asked* asked) {
   asked->push = true;
   asked->step = push.step;
-  asked->key = {session->worker, session->incarnation, push.sequence, world_->reference.Find(push.tensor_id, push.offset)};
+  asked->key = {session->worker, session->incarnation, push.sequence,
+                world_->reference.Find(push.tensor_id, push.offset)};
   session->pushed += push.gradient.size();
   if (!session->honest) return;
   if (push.want_values) asked->reply_bytes = world_->reference.SliceBytes(asked->key.slice);
   asked->honest_push = true;
   SentPush* sent = world_->FindPush(asked->key);
-  if (!Expect(Promise::kExactlyOnce, sent != nullptr, [] { return "a push has arrived that nobody sent"; })) return;
+  if (!Expect(Promise::kExactlyOnce, sent != nullptr,
+              [] { return "a push has arrived that nobody sent"; }))
+    return;
   if (++sent->received > 1) world_->Count(Fault::kDuplicate);
   if (asked->old_epoch || asked->fenced) return;
   uint64_t& confirmed = confirmed_[{session->worker, session->incarnation}];
@@ -125,8 +137,9 @@ void ShardAudit::CheckCredits(const Session& session) {
          session.asked.size() <= limits.max_requests && bytes <= limits.max_reply_bytes &&
              session.pushed - session.released <= limits.max_push_bytes,
          [&] {
-           return absl::StrCat("worker ", session.worker, " has ", session.asked.size(), " requests, ", bytes,
-                               " reply bytes and ", session.pushed - session.released, " pushed bytes in flight");
+           return absl::StrCat("worker ", session.worker, " has ", session.asked.size(),
+                               " requests, ", bytes, " reply bytes and ",
+                               session.pushed - session.released, " pushed bytes in flight");
          });
 }
 
@@ -138,7 +151,8 @@ void ShardAudit::Check(const Shard& shard, const Effects& effects) {
     if (fold == nullptr || world_->scenario.bsp()) continue;
     std::vector<char> bits(fold->gradient.size());
     fold->gradient.CopyTo(bits.data());
-    const auto at = world_->push_of_bits.find({slices_[job.slice], World::HashOf(bits.data(), bits.size())});
+    const auto at =
+        world_->push_of_bits.find({slices_[job.slice], World::HashOf(bits.data(), bits.size())});
     if (at != world_->push_of_bits.end()) out.push = world_->FindPush(at->second);
   }
   CheckSlices(shard);
@@ -159,9 +173,12 @@ void ShardAudit::CheckSlices(const Shard& shard) {
     if (!begun_[i] || slice.version != versions_[i]) CheckCommit(i, slice);
     begun_[i] = true;
     const std::vector<float>* right = world_->reference.At(epoch_, slices_[i], slice.version);
-    const bool same = right != nullptr && std::memcmp(right->data(), slice.weights.data(), right->size() * sizeof(float)) == 0;
-    Expect(Promise::kSnapshot, same,
-           [&] { return absl::StrCat("the weights of slice ", slices_[i], " changed under version ", slice.version); });
+    const bool same = right != nullptr && std::memcmp(right->data(), slice.weights.data(),
+                                                      right->size() * sizeof(float)) == 0;
+    Expect(Promise::kSnapshot, same, [&] {
+      return absl::StrCat("the weights of slice ", slices_[i], " changed under version ",
+                          slice.version);
+    });
   }
 }
 
@@ -174,42 +191,55 @@ void ShardAudit::CheckCommit(size_t local, const SliceSnapshot& snapshot) {
   world_->trace.Bits(snapshot.weights.data(), snapshot.weights.size());
   const uint64_t expected = begun_[local] ? before + 1 : 0;
   if (!Expect(Promise::kVersions, snapshot.version == expected, [&] {
-        return absl::StrCat("slice ", slice, " went from version ", before, " to ", snapshot.version);
+        return absl::StrCat("slice ", slice, " went from version ", before, " to ",
+                            snapshot.version);
       })) {
     return;
   }
   if (begun_[local] && world_->scenario.bsp()) world_->reference.CommitStep(epoch_, slice);
   if (begun_[local] && !world_->scenario.bsp()) CheckAppliedPush(slice, snapshot.version);
   const size_t count = world_->reference.spec(slice).count;
-  Expect(Promise::kPoison, AllFinite(snapshot.weights.data(), count),
-         [&] { return absl::StrCat("version ", snapshot.version, " of slice ", slice, " holds NaN or infinity"); });
+  Expect(Promise::kPoison, AllFinite(snapshot.weights.data(), count), [&] {
+    return absl::StrCat("version ", snapshot.version, " of slice ", slice,
+                        " holds NaN or infinity");
+  });
   const std::vector<float>* right = world_->reference.At(epoch_, slice, snapshot.version);
-  Expect(Promise::kSameBits, right != nullptr && std::memcmp(right->data(), snapshot.weights.data(), count * sizeof(float)) == 0,
-         [&] { return absl::StrCat("version ", snapshot.version, " of slice ", slice, " has other bits than the reference"); });
+  Expect(Promise::kSameBits,
+         right != nullptr &&
+             std::memcmp(right->data(), snapshot.weights.data(), count * sizeof(float)) == 0,
+         [&] {
+           return absl::StrCat("version ", snapshot.version, " of slice ", slice,
+                               " has other bits than the reference");
+         });
 }
 
 // asp: a version was made; the push that made it must have been allowed to.
 void ShardAudit::CheckAppliedPush(size_t slice, uint64_t version) {
   const SentPush* found = done_ == nullptr ? nullptr : done_->push;
-  if (!Expect(Promise::kSameBits, found != nullptr,
-              [&] { return absl::StrCat("version ", version, " of slice ", slice, " comes from no push"); })) {
+  if (!Expect(Promise::kSameBits, found != nullptr, [&] {
+        return absl::StrCat("version ", version, " of slice ", slice, " comes from no push");
+      })) {
     return;
   }
   SentPush& push = *world_->FindPush(found->key);
   const auto who = [&] {
-    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " incarnation ", push.key.incarnation,
-                        " became version ", version, " of slice ", slice);
+    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " incarnation ",
+                        push.key.incarnation, " became version ", version, " of slice ", slice);
   };
-  Expect(Promise::kEpoch, push.epoch == epoch_,
-         [&] { return absl::StrCat(who(), " in epoch ", epoch_, ", but is of epoch ", push.epoch); });
-  Expect(Promise::kFenced, push.key.incarnation >= newest_[push.key.worker],
-         [&] { return absl::StrCat(who(), ", but incarnation ", newest_[push.key.worker], " had said hello"); });
-  Expect(Promise::kExactlyOnce, push.applied_version == 0,
-         [&] { return absl::StrCat(who(), ", but was version ", push.applied_version, " already"); });
+  Expect(Promise::kEpoch, push.epoch == epoch_, [&] {
+    return absl::StrCat(who(), " in epoch ", epoch_, ", but is of epoch ", push.epoch);
+  });
+  Expect(Promise::kFenced, push.key.incarnation >= newest_[push.key.worker], [&] {
+    return absl::StrCat(who(), ", but incarnation ", newest_[push.key.worker], " had said hello");
+  });
+  Expect(Promise::kExactlyOnce, push.applied_version == 0, [&] {
+    return absl::StrCat(who(), ", but was version ", push.applied_version, " already");
+  });
   const auto& bound = world_->scenario.shard.max_staleness;
   Expect(Promise::kStaleness, push.base < version && (!bound || version - 1 - push.base <= *bound),
          [&] { return absl::StrCat(who(), ", but was computed from version ", push.base); });
-  Expect(Promise::kPoison, !push.poison, [&] { return absl::StrCat(who(), ", but holds NaN or infinity"); });
+  Expect(Promise::kPoison, !push.poison,
+         [&] { return absl::StrCat(who(), ", but holds NaN or infinity"); });
   push.applied_version = version;
   push.first = Outcome::kApplied;
   world_->reference.CommitPush(epoch_, slice, push);

@@ -89,7 +89,8 @@ class ShardAudit {
 
   void CheckSend(const Shard& shard, const Effects::Send& send);
   void CheckClose(const Effects::Close& close);
-  void CheckReply(const Shard& shard, Session* session, const Asked& asked, const ServerFrame& frame);
+  void CheckReply(const Shard& shard, Session* session, const Asked& asked,
+                  const ServerFrame& frame);
   void CheckPull(const Shard& shard, Session* session, Asked* asked, const PullReplyFrame& reply);
   void CheckPush(const Session& session, const Asked& asked, const PushReplyFrame& reply);
   void CheckFinal(const SentPush& push, const PushReplyFrame& reply, uint64_t current);
@@ -100,9 +101,11 @@ class ShardAudit {
   const uint32_t shard_;
   uint64_t epoch_ = 0;
   std::map<uint64_t, Session> sessions_;
-  std::map<uint64_t, uint64_t> newest_;                          // incarnation, by worker
-  std::map<std::pair<uint64_t, uint64_t>, uint64_t> confirmed_;  // by (worker, incarnation): sequences below
-  std::map<std::pair<uint64_t, uint64_t>, uint64_t> nonces_;     // the newest, by (worker, incarnation)
+  std::map<uint64_t, uint64_t> newest_;  // incarnation, by worker
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t>
+      confirmed_;  // by (worker, incarnation): sequences below
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t>
+      nonces_;  // the newest, by (worker, incarnation)
   std::map<uint64_t, OutJob> jobs_;
   const OutJob* done_ = nullptr;  // the job that this event ends
   std::vector<size_t> slices_;    // in the layout, by the shard's own position

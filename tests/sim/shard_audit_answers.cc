@@ -38,13 +38,19 @@ void ShardAudit::CheckSend(const Shard& shard, const Effects::Send& send) {
     return;
   }
   Session& session = at->second;
-  Expect(Promise::kCredits, send.frame.push_bytes_released >= session.released && send.frame.push_bytes_released <= session.pushed,
-         [&] { return absl::StrCat(send.frame.push_bytes_released, " of ", session.pushed, " pushed bytes are released"); });
+  Expect(Promise::kCredits,
+         send.frame.push_bytes_released >= session.released &&
+             send.frame.push_bytes_released <= session.pushed,
+         [&] {
+           return absl::StrCat(send.frame.push_bytes_released, " of ", session.pushed,
+                               " pushed bytes are released");
+         });
   session.released = send.frame.push_bytes_released;
   if (std::holds_alternative<CreditFrame>(send.frame.kind)) return;
   const auto asked = session.asked.find(send.frame.request_id);
-  if (!Expect(Promise::kOutcome, asked != session.asked.end(),
-              [&] { return absl::StrCat("request ", send.frame.request_id, " is answered but was not asked"); })) {
+  if (!Expect(Promise::kOutcome, asked != session.asked.end(), [&] {
+        return absl::StrCat("request ", send.frame.request_id, " is answered but was not asked");
+      })) {
     return;
   }
   if (const auto* pull = std::get_if<PullReplyFrame>(&send.frame.kind)) {
@@ -56,29 +62,36 @@ void ShardAudit::CheckSend(const Shard& shard, const Effects::Send& send) {
   CheckReply(shard, &session, answered, send.frame);
 }
 
-void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& asked, const ServerFrame& frame) {
+void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& asked,
+                            const ServerFrame& frame) {
   const Outcome outcome = OutcomeOf(frame);
   const auto said = [&] {
-    return absl::StrCat("worker ", session->worker, " incarnation ", session->incarnation, " was answered ",
-                        std::string(OutcomeName(outcome)), " (frame kind ", frame.kind.index(), ")");
+    return absl::StrCat("worker ", session->worker, " incarnation ", session->incarnation,
+                        " was answered ", std::string(OutcomeName(outcome)), " (frame kind ",
+                        frame.kind.index(), ")");
   };
   Expect(Promise::kDeadline, world_->queue.now() <= asked.deadline + kJobsTime,
          [&] { return absl::StrCat(said(), " long after its deadline"); });
   if (std::holds_alternative<HelloReplyFrame>(frame.kind)) {
     session->greeted = true;
     if (session->role != SessionRole::kWorker) return;
-    Expect(Promise::kFenced, session->incarnation >= newest_[session->worker],
-           [&] { return absl::StrCat(said(), ", but incarnation ", newest_[session->worker], " had said hello"); });
+    Expect(Promise::kFenced, session->incarnation >= newest_[session->worker], [&] {
+      return absl::StrCat(said(), ", but incarnation ", newest_[session->worker],
+                          " had said hello");
+    });
     newest_[session->worker] = std::max(newest_[session->worker], session->incarnation);
     uint64_t& nonce = nonces_[{session->worker, session->incarnation}];
     nonce = std::max(nonce, session->nonce);
     return;
   }
   if (asked.old_epoch) {
-    Expect(Promise::kEpoch, outcome == Outcome::kMoved, [&] { return absl::StrCat(said(), " to a frame of another epoch"); });
+    Expect(Promise::kEpoch, outcome == Outcome::kMoved,
+           [&] { return absl::StrCat(said(), " to a frame of another epoch"); });
   } else if (asked.fenced) {
-    Expect(Promise::kFenced, outcome == Outcome::kFenced,
-           [&] { return absl::StrCat(said(), ", but incarnation ", newest_[session->worker], " had said hello"); });
+    Expect(Promise::kFenced, outcome == Outcome::kFenced, [&] {
+      return absl::StrCat(said(), ", but incarnation ", newest_[session->worker],
+                          " had said hello");
+    });
   } else if (!shard.status().serving) {
     Expect(Promise::kOutcome, outcome == Outcome::kOverloaded || outcome == Outcome::kMoved,
            [&] { return absl::StrCat(said(), " while the shard does not serve"); });
@@ -87,44 +100,63 @@ void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& a
   if (push != nullptr && asked.honest_push) return CheckPush(*session, asked, *push);
   if (session->honest) {
     Expect(Promise::kOutcome, outcome != Outcome::kInvalid && !(push == nullptr && asked.push),
-           [&] { return absl::StrCat(said(), ": ", std::get_if<ErrorReplyFrame>(&frame.kind) != nullptr ? std::get<ErrorReplyFrame>(frame.kind).reason : ""); });
+           [&] {
+             return absl::StrCat(said(), ": ",
+                                 std::get_if<ErrorReplyFrame>(&frame.kind) != nullptr
+                                     ? std::get<ErrorReplyFrame>(frame.kind).reason
+                                     : "");
+           });
     return;
   }
-  const bool refused = outcome != Outcome::kUnspecified && outcome != Outcome::kApplied && outcome != Outcome::kStale;
-  Expect(Promise::kHostile, refused || !asked.push, [&] { return absl::StrCat("a stranger's push: ", said()); });
+  const bool refused = outcome != Outcome::kUnspecified && outcome != Outcome::kApplied &&
+                       outcome != Outcome::kStale;
+  Expect(Promise::kHostile, refused || !asked.push,
+         [&] { return absl::StrCat("a stranger's push: ", said()); });
 }
 
-void ShardAudit::CheckPull(const Shard&, Session* session, Asked* asked, const PullReplyFrame& reply) {
+void ShardAudit::CheckPull(const Shard&, Session* session, Asked* asked,
+                           const PullReplyFrame& reply) {
   const size_t slice = world_->reference.Find(reply.tensor_id, reply.offset);
   const uint64_t current = Current(slice);
   const auto what = [&] {
-    return absl::StrCat("a pull of slice ", slice, " (condition ", static_cast<int>(asked->condition), " ", asked->version,
-                        ") brought version ", reply.version, reply.stale ? " stale" : "", ", the current one is ", current);
+    return absl::StrCat("a pull of slice ", slice, " (condition ",
+                        static_cast<int>(asked->condition), " ", asked->version,
+                        ") brought version ", reply.version, reply.stale ? " stale" : "",
+                        ", the current one is ", current);
   };
   if (!session->honest) return;
   asked->reply_bytes -= std::min<uint64_t>(asked->reply_bytes, world_->reference.SliceBytes(slice));
   bool right = reply.version == current;
   switch (asked->condition) {
-    case PullCondition::kAny: break;
-    case PullCondition::kHave: right = right && reply.not_modified == (asked->version == current); break;
-    case PullCondition::kExpect: right = right && reply.stale == (asked->version != current); break;
+    case PullCondition::kAny:
+      break;
+    case PullCondition::kHave:
+      right = right && reply.not_modified == (asked->version == current);
+      break;
+    case PullCondition::kExpect:
+      right = right && reply.stale == (asked->version != current);
+      break;
     case PullCondition::kStep:
-      right = reply.stale ? asked->version + 1 < current : reply.version == asked->version && current <= asked->version + 1;
+      right = reply.stale ? asked->version + 1 < current
+                          : reply.version == asked->version && current <= asked->version + 1;
       break;
   }
   Expect(Promise::kOutcome, right, what);
   if (reply.stale || reply.not_modified) return;
-  Expect(Promise::kSnapshot, Equal(reply.tensor_data, slice, reply.version), [&] { return absl::StrCat(what(), " with other bits"); });
+  Expect(Promise::kSnapshot, Equal(reply.tensor_data, slice, reply.version),
+         [&] { return absl::StrCat(what(), " with other bits"); });
 }
 
-void ShardAudit::CheckPush(const Session& session, const Asked& asked, const PushReplyFrame& reply) {
+void ShardAudit::CheckPush(const Session& session, const Asked& asked,
+                           const PushReplyFrame& reply) {
   SentPush* push = world_->FindPush(asked.key);
   if (push == nullptr) return;
   ++world_->totals.of(reply.outcome);
   const uint64_t current = Current(asked.key.slice);
   const auto said = [&] {
-    return absl::StrCat("push ", asked.key.sequence, " of worker ", session.worker, " incarnation ", session.incarnation,
-                        " to slice ", asked.key.slice, " was answered ", std::string(OutcomeName(reply.outcome)), " ", reply.version, " (",
+    return absl::StrCat("push ", asked.key.sequence, " of worker ", session.worker, " incarnation ",
+                        session.incarnation, " to slice ", asked.key.slice, " was answered ",
+                        std::string(OutcomeName(reply.outcome)), " ", reply.version, " (",
                         reply.reason, "), the slice is at ", current);
   };
   bool right = true;
@@ -135,16 +167,27 @@ void ShardAudit::CheckPush(const Session& session, const Asked& asked, const Pus
       CheckFinal(*push, reply, current);
       push->first = reply.outcome;
       break;
-    case Outcome::kDuplicate: CheckDuplicate(*push, reply, current); break;
-    case Outcome::kMoved: right = push->epoch != epoch_; break;
+    case Outcome::kDuplicate:
+      CheckDuplicate(*push, reply, current);
+      break;
+    case Outcome::kMoved:
+      right = push->epoch != epoch_;
+      break;
     case Outcome::kFenced: {
       const auto floor = confirmed_.find({session.worker, session.incarnation});
-      right = session.incarnation < newest_[session.worker] || (floor != confirmed_.end() && asked.key.sequence < floor->second);
+      right = session.incarnation < newest_[session.worker] ||
+              (floor != confirmed_.end() && asked.key.sequence < floor->second);
       break;
     }
-    case Outcome::kOverloaded: right = reply.retry_after_ms > 0; break;
-    case Outcome::kPending: right = world_->queue.now() >= asked.deadline || push->received > 1; break;
-    case Outcome::kUnspecified: right = false; break;
+    case Outcome::kOverloaded:
+      right = reply.retry_after_ms > 0;
+      break;
+    case Outcome::kPending:
+      right = world_->queue.now() >= asked.deadline || push->received > 1;
+      break;
+    case Outcome::kUnspecified:
+      right = false;
+      break;
   }
   Expect(Promise::kOutcome, right, said);
   if (reply.count == 0) return;
@@ -155,27 +198,38 @@ void ShardAudit::CheckPush(const Session& session, const Asked& asked, const Pus
 void ShardAudit::CheckFinal(const SentPush& push, const PushReplyFrame& reply, uint64_t current) {
   const auto& bound = world_->scenario.shard.max_staleness;
   const auto who = [&] {
-    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " from version ", push.base, " to slice ",
-                        push.key.slice, " was answered ", std::string(OutcomeName(reply.outcome)), " ", reply.version, " (", reply.reason,
-                        "); it was ", std::string(OutcomeName(push.first)), " ", push.applied_version, ", the slice is at ", current);
+    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker,
+                        " from version ", push.base, " to slice ", push.key.slice, " was answered ",
+                        std::string(OutcomeName(reply.outcome)), " ", reply.version, " (",
+                        reply.reason, "); it was ", std::string(OutcomeName(push.first)), " ",
+                        push.applied_version, ", the slice is at ", current);
   };
   switch (reply.outcome) {
     case Outcome::kApplied: {
       const uint64_t made = world_->scenario.bsp() ? push.step + 1 : push.applied_version;
-      Expect(Promise::kOutcome, reply.version == made && made <= current && made > 0 && !push.poison, who);
+      Expect(Promise::kOutcome,
+             reply.version == made && made <= current && made > 0 && !push.poison, who);
       // In bsp a commit does not tell whose parts it took; the answer does.
-      if (world_->scenario.bsp()) Expect(Promise::kExactlyOnce, push.first == Outcome::kUnspecified, who);
+      if (world_->scenario.bsp())
+        Expect(Promise::kExactlyOnce, push.first == Outcome::kUnspecified, who);
       break;
     }
     case Outcome::kStale:
-      Expect(Promise::kOutcome, !world_->scenario.bsp() && bound && current > push.base && current - push.base > *bound, who);
+      Expect(
+          Promise::kOutcome,
+          !world_->scenario.bsp() && bound && current > push.base && current - push.base > *bound,
+          who);
       break;
-    default: Expect(Promise::kPoison, push.poison, who); break;
+    default:
+      Expect(Promise::kPoison, push.poison, who);
+      break;
   }
-  if (reply.outcome != Outcome::kApplied) Expect(Promise::kExactlyOnce, push.first == Outcome::kUnspecified, who);
+  if (reply.outcome != Outcome::kApplied)
+    Expect(Promise::kExactlyOnce, push.first == Outcome::kUnspecified, who);
 }
 
-void ShardAudit::CheckDuplicate(const SentPush& push, const PushReplyFrame& reply, uint64_t current) {
+void ShardAudit::CheckDuplicate(const SentPush& push, const PushReplyFrame& reply,
+                                uint64_t current) {
   bool right = false;
   if (push.first != Outcome::kUnspecified) {
     right = reply.first == push.first;
@@ -186,11 +240,14 @@ void ShardAudit::CheckDuplicate(const SentPush& push, const PushReplyFrame& repl
   } else {
     right = reply.first == Outcome::kInvalid && push.poison;
   }
-  if (reply.first == Outcome::kApplied && !world_->scenario.bsp()) right = right && push.applied_version != 0;
+  if (reply.first == Outcome::kApplied && !world_->scenario.bsp())
+    right = right && push.applied_version != 0;
   Expect(Promise::kExactlyOnce, right, [&] {
-    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " to slice ", push.key.slice,
-                        " was answered duplicate, first ", std::string(OutcomeName(reply.first)), "; it was ",
-                        std::string(OutcomeName(push.first)), " ", push.applied_version, ", the slice is at ", current);
+    return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " to slice ",
+                        push.key.slice, " was answered duplicate, first ",
+                        std::string(OutcomeName(reply.first)), "; it was ",
+                        std::string(OutcomeName(push.first)), " ", push.applied_version,
+                        ", the slice is at ", current);
   });
 }
 
@@ -205,15 +262,25 @@ void ShardAudit::CheckClose(const Effects::Close& close) {
   if (!session.honest) return;
   bool right = false;
   switch (close.status.code()) {
-    case absl::StatusCode::kAborted: right = nonces_[{session.worker, session.incarnation}] > session.nonce; break;
-    case absl::StatusCode::kFailedPrecondition:
-      right = session.incarnation < newest_[session.worker] || nonces_[{session.worker, session.incarnation}] > session.nonce;
+    case absl::StatusCode::kAborted:
+      right = nonces_[{session.worker, session.incarnation}] > session.nonce;
       break;
-    case absl::StatusCode::kDeadlineExceeded: right = !session.greeted; break;
-    case absl::StatusCode::kResourceExhausted: right = why.find("read no answer") != std::string::npos; break;
-    default: break;
+    case absl::StatusCode::kFailedPrecondition:
+      right = session.incarnation < newest_[session.worker] ||
+              nonces_[{session.worker, session.incarnation}] > session.nonce;
+      break;
+    case absl::StatusCode::kDeadlineExceeded:
+      right = !session.greeted;
+      break;
+    case absl::StatusCode::kResourceExhausted:
+      right = why.find("read no answer") != std::string::npos;
+      break;
+    default:
+      break;
   }
-  Expect(Promise::kCredits, right, [&] { return absl::StrCat("worker ", session.worker, " is closed: ", close.status.ToString()); });
+  Expect(Promise::kCredits, right, [&] {
+    return absl::StrCat("worker ", session.worker, " is closed: ", close.status.ToString());
+  });
 }
 
 }  // namespace weir::sim

@@ -47,15 +47,14 @@ void ShardNode::OnOpen(uint64_t session) {
 
 void ShardNode::OnFrame(uint64_t session, ClientFrame frame) {
   const auto* push = std::get_if<PushFrame>(&frame.kind);
-  world_->Note("frame",
-               {{"shard", number_},
-                {"session", session},
-                {"request", frame.request_id},
-                {"kind", frame.kind.index()},
-                {"epoch", frame.epoch},
-                {"worker", push == nullptr ? 0 : push->worker_id},
-                {"sequence", push == nullptr ? 0 : push->sequence},
-                {"bits", push == nullptr ? 0 : PayloadBits(push->gradient)}});
+  world_->Note("frame", {{"shard", number_},
+                         {"session", session},
+                         {"request", frame.request_id},
+                         {"kind", frame.kind.index()},
+                         {"epoch", frame.epoch},
+                         {"worker", push == nullptr ? 0 : push->worker_id},
+                         {"sequence", push == nullptr ? 0 : push->sequence},
+                         {"bits", push == nullptr ? 0 : PayloadBits(push->gradient)}});
   const uint64_t worker = push == nullptr ? 0 : push->worker_id;
   const uint64_t sequence = push == nullptr ? 0 : push->sequence;
   audit_.Received(session, frame);
@@ -88,13 +87,16 @@ void ShardNode::Finish() {
                             {"request", send.frame.request_id},
                             {"kind", send.frame.kind.index()},
                             {"outcome", push == nullptr ? 0 : static_cast<uint64_t>(push->outcome)},
-                            {"version", push != nullptr ? push->version : pull != nullptr ? pull->version : 0}});
+                            {"version", push != nullptr   ? push->version
+                                        : pull != nullptr ? pull->version
+                                                          : 0}});
     if (push != nullptr) world_->trace.Bits(push->tensor_data);
     if (pull != nullptr) world_->trace.Bits(pull->tensor_data);
     network_->SendToClient(send.session, std::move(send.frame));
   }
   for (const Effects::Close& close : effects.closes) {
-    world_->Note("close", {{"shard", number_}, {"session", close.session}}, close.status.ToString());
+    world_->Note("close", {{"shard", number_}, {"session", close.session}},
+                 close.status.ToString());
     network_->CloseByServer(close.session, close.status);
   }
   for (Job& job : effects.jobs) Schedule(std::move(job));
@@ -111,7 +113,9 @@ void ShardNode::Schedule(Job job) {
   world_->queue.After(end, [this, shared, result]() mutable {
     const uint64_t id = shared->id;
     shared.reset();
-    world_->Note("job done", {{"shard", number_}, {"job", id}, {"fault", static_cast<uint64_t>(result->fault)}});
+    world_->Note(
+        "job done",
+        {{"shard", number_}, {"job", id}, {"fault", static_cast<uint64_t>(result->fault)}});
     audit_.JobDone(id);
     shard_.OnJobDone(id, *result, world_->queue.now(), &effects_);
     Finish();

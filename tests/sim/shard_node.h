@@ -30,7 +30,9 @@ class ShardNode : public ServerEnd {
   // At the end of the simulation.
   void CheckQuiet() { audit_.CheckQuiet(); }
   // Told of each push that an honest worker's session brings, once the shard has handled it.
-  void OnPushReceived(std::function<void(uint64_t worker, uint64_t sequence)> told) { told_ = std::move(told); }
+  void OnPushReceived(std::function<void(uint64_t worker, uint64_t sequence)> told) {
+    told_ = std::move(told);
+  }
 
   void OnOpen(uint64_t session) override;
   void OnFrame(uint64_t session, ClientFrame frame) override;

@@ -18,7 +18,12 @@ namespace {
 
 constexpr uint64_t kEnoughSeeds = 100;  // for everything to happen at least once
 
+constexpr char kUsage[] =
+    "usage: weir-sim [--seeds=N] [--first=S]  simulate N clusters, from seed S\n"
+    "       weir-sim --seed=K [--trace]       one cluster; with --trace every event of it\n";
+
 struct SimFlags {
+  bool help = false;
   uint64_t seeds = 100;
   uint64_t first = 1;
   std::optional<uint64_t> seed;
@@ -35,13 +40,15 @@ std::optional<SimFlags> ReadFlags(int argc, char** argv) {
     absl::string_view argument(argv[i]);
     if (absl::StartsWith(argument, "--")) argument.remove_prefix(1);
     uint64_t seed = 0;
-    if (argument == "-trace") {
+    if (argument == "-help" || argument == "-h") {
+      flags.help = true;
+    } else if (argument == "-trace") {
       flags.trace = true;
     } else if (ReadNumber(argument, "-seed=", &seed)) {
       flags.seed = seed;
-    } else if (!ReadNumber(argument, "-seeds=", &flags.seeds) && !ReadNumber(argument, "-first=", &flags.first)) {
-      std::fprintf(stderr, "weir-sim: '%s' is no flag of mine\nusage: weir-sim [--seeds=N] [--first=S] | --seed=K [--trace]\n",
-                   argv[i]);
+    } else if (!ReadNumber(argument, "-seeds=", &flags.seeds) &&
+               !ReadNumber(argument, "-first=", &flags.first)) {
+      std::fprintf(stderr, "weir-sim: '%s' is no flag of mine\n%s", argv[i], kUsage);
       return std::nullopt;
     }
   }
@@ -53,7 +60,8 @@ void PrintBroken(uint64_t seed, const sim::Verdict& verdict, bool traced) {
   if (!traced) {
     const sim::Verdict again = sim::Simulate(seed, sim::Trace::Lines::kLast);
     std::printf("%s\n", absl::StrJoin(again.last_lines, "\n").c_str());
-    if (again.trace_hash != verdict.trace_hash) std::printf("THE REPLAY DIFFERS: the simulation is not deterministic\n");
+    if (again.trace_hash != verdict.trace_hash)
+      std::printf("THE REPLAY DIFFERS: the simulation is not deterministic\n");
   }
   std::printf("\nBROKEN PROMISE: %s\n  %s\n  %s\n  replay: weir-sim --seed=%llu --trace\n",
               sim::PromiseName(verdict.broken->promise), verdict.broken->sentence.c_str(),
@@ -61,12 +69,14 @@ void PrintBroken(uint64_t seed, const sim::Verdict& verdict, bool traced) {
 }
 
 int RunOne(uint64_t seed, bool trace) {
-  const sim::Verdict verdict = sim::Simulate(seed, trace ? sim::Trace::Lines::kPrint : sim::Trace::Lines::kNone);
+  const sim::Verdict verdict =
+      sim::Simulate(seed, trace ? sim::Trace::Lines::kPrint : sim::Trace::Lines::kNone);
   if (verdict.broken) {
     PrintBroken(seed, verdict, trace);
     return 1;
   }
-  std::printf("%s\n%s\ntrace %016llx\n", verdict.totals.Table().c_str(), sim::MakeScenario(seed).Describe().c_str(),
+  std::printf("%s\n%s\ntrace %016llx\n", verdict.totals.Table().c_str(),
+              sim::MakeScenario(seed).Describe().c_str(),
               static_cast<unsigned long long>(verdict.trace_hash));
   return 0;
 }
@@ -76,6 +86,10 @@ int RunOne(uint64_t seed, bool trace) {
 int SimMain(int argc, char** argv) {
   const std::optional<SimFlags> flags = ReadFlags(argc, argv);
   if (!flags) return 2;
+  if (flags->help) {
+    std::printf("%s", kUsage);
+    return 0;
+  }
   if (flags->seed) return RunOne(*flags->seed, flags->trace);
   sim::Totals totals;
   for (uint64_t seed = flags->first; seed < flags->first + flags->seeds; ++seed) {

@@ -18,8 +18,9 @@ namespace {
 TEST(SimTest, FiftyClustersKeepEveryPromiseAmongFaults) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     const Verdict verdict = Simulate(seed, Trace::Lines::kNone);
-    ASSERT_FALSE(verdict.broken) << MakeScenario(seed).Describe() << ": " << PromiseName(verdict.broken->promise)
-                                 << ": " << verdict.broken->sentence;
+    ASSERT_FALSE(verdict.broken) << MakeScenario(seed).Describe() << ": "
+                                 << PromiseName(verdict.broken->promise) << ": "
+                                 << verdict.broken->sentence;
     EXPECT_GE(verdict.totals.ended(), Scenario::kMinEnded) << seed;
     EXPECT_GE(verdict.totals.injected(), Scenario::kMinFaults) << seed;
   }

@@ -20,10 +20,12 @@ class Tensors {
   size_t size() const { return values_.size(); }
   std::vector<float>& operator[](size_t tensor) { return values_[tensor]; }
   TensorView View(size_t tensor) const {
-    return {values_[tensor].data(), ElementType::kFloat32, static_cast<int64_t>(values_[tensor].size())};
+    return {values_[tensor].data(), ElementType::kFloat32,
+            static_cast<int64_t>(values_[tensor].size())};
   }
   MutableTensorView Into(size_t tensor) {
-    return {values_[tensor].data(), ElementType::kFloat32, static_cast<int64_t>(values_[tensor].size())};
+    return {values_[tensor].data(), ElementType::kFloat32,
+            static_cast<int64_t>(values_[tensor].size())};
   }
   // A pull of all of them.
   std::vector<TensorPull> Pulls() {

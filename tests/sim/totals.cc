@@ -30,9 +30,9 @@ const char* FaultName(Fault fault) {
 }
 
 const char* PromiseName(Promise promise) {
-  static constexpr const char* kNames[] = {"versions",  "snapshot", "outcome", "exactly once", "staleness",
-                                           "same bits", "deadline", "fenced",  "epoch",        "poison",
-                                           "credits",   "hostile",  "membership"};
+  static constexpr const char* kNames[] = {
+      "versions", "snapshot", "outcome", "exactly once", "staleness", "same bits", "deadline",
+      "fenced",   "epoch",    "poison",  "credits",      "hostile",   "membership"};
   static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<size_t>(Promise::kCount));
   return kNames[static_cast<size_t>(promise)];
 }
@@ -46,14 +46,17 @@ void Totals::Add(const Totals& other) {
 }
 
 uint64_t Totals::ended() const {
-  return outcomes[static_cast<size_t>(Outcome::kApplied)] + outcomes[static_cast<size_t>(Outcome::kStale)] +
-         outcomes[static_cast<size_t>(Outcome::kInvalid)] + outcomes[static_cast<size_t>(Outcome::kDuplicate)];
+  return outcomes[static_cast<size_t>(Outcome::kApplied)] +
+         outcomes[static_cast<size_t>(Outcome::kStale)] +
+         outcomes[static_cast<size_t>(Outcome::kInvalid)] +
+         outcomes[static_cast<size_t>(Outcome::kDuplicate)];
 }
 
 uint64_t Totals::injected() const {
   uint64_t sum = 0;
-  for (const Fault fault : {Fault::kCut, Fault::kSlow, Fault::kNotReading, Fault::kPause, Fault::kCrash,
-                            Fault::kEpochChange, Fault::kPoison, Fault::kHostile, Fault::kControlLost}) {
+  for (const Fault fault :
+       {Fault::kCut, Fault::kSlow, Fault::kNotReading, Fault::kPause, Fault::kCrash,
+        Fault::kEpochChange, Fault::kPoison, Fault::kHostile, Fault::kControlLost}) {
     sum += faults[static_cast<size_t>(fault)];
   }
   return sum;
@@ -62,13 +65,16 @@ uint64_t Totals::injected() const {
 std::vector<std::string> Totals::Missing() const {
   std::vector<std::string> missing;
   for (size_t i = 0; i < faults.size(); ++i) {
-    if (faults[i] == 0) missing.push_back(absl::StrCat("fault '", FaultName(static_cast<Fault>(i)), "'"));
+    if (faults[i] == 0)
+      missing.push_back(absl::StrCat("fault '", FaultName(static_cast<Fault>(i)), "'"));
   }
   for (size_t i = kFirstOutcome; i < outcomes.size(); ++i) {
-    if (outcomes[i] == 0) missing.push_back(absl::StrCat("outcome '", OutcomeName(static_cast<Outcome>(i)), "'"));
+    if (outcomes[i] == 0)
+      missing.push_back(absl::StrCat("outcome '", OutcomeName(static_cast<Outcome>(i)), "'"));
   }
   for (size_t i = 0; i < checks.size(); ++i) {
-    if (checks[i] == 0) missing.push_back(absl::StrCat("promise '", PromiseName(static_cast<Promise>(i)), "'"));
+    if (checks[i] == 0)
+      missing.push_back(absl::StrCat("promise '", PromiseName(static_cast<Promise>(i)), "'"));
   }
   return missing;
 }
@@ -81,11 +87,13 @@ std::string Totals::Table() const {
   }
   absl::StrAppend(&table, "\noutcomes of slices pushed\n");
   for (size_t i = kFirstOutcome; i < outcomes.size(); ++i) {
-    absl::StrAppendFormat(&table, "  %-22s %14d\n", OutcomeName(static_cast<Outcome>(i)), outcomes[i]);
+    absl::StrAppendFormat(&table, "  %-22s %14d\n", OutcomeName(static_cast<Outcome>(i)),
+                          outcomes[i]);
   }
   absl::StrAppend(&table, "\nchecks of promises\n");
   for (size_t i = 0; i < checks.size(); ++i) {
-    absl::StrAppendFormat(&table, "  %-22s %14d\n", PromiseName(static_cast<Promise>(i)), checks[i]);
+    absl::StrAppendFormat(&table, "  %-22s %14d\n", PromiseName(static_cast<Promise>(i)),
+                          checks[i]);
   }
   return table;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events, effects and calls. Start, lease and end: worker_process_start.cc; checks: worker_process_checks.cc.
+// Events, effects and calls. Start, lease and end: worker_process_start.cc; checks:
+// worker_process_checks.cc.
 #include "tests/sim/worker_process.h"
 
 #include <algorithm>
@@ -11,8 +12,8 @@
 
 namespace weir::sim {
 
-WorkerProcess::WorkerProcess(World* world, Network* network, CoordinatorNode* coordinator, std::vector<ShardNode*> shards,
-                             uint32_t rank, uint64_t process)
+WorkerProcess::WorkerProcess(World* world, Network* network, CoordinatorNode* coordinator,
+                             std::vector<ShardNode*> shards, uint32_t rank, uint64_t process)
     : world_(world),
       network_(network),
       coordinator_(coordinator),
@@ -72,13 +73,17 @@ void WorkerProcess::End() {
 
 void WorkerProcess::CheckQuiet() {
   if (state_ == State::kCrashed) return;
-  const bool open = std::any_of(calls_.begin(), calls_.end(), [](const auto& call) { return !call.second.ended; });
-  world_->judge.Expect(Promise::kOutcome, !open, [&] { return absl::StrCat("worker ", rank_, " has ended, but not all its calls"); });
+  const bool open = std::any_of(calls_.begin(), calls_.end(),
+                                [](const auto& call) { return !call.second.ended; });
+  world_->judge.Expect(Promise::kOutcome, !open, [&] {
+    return absl::StrCat("worker ", rank_, " has ended, but not all its calls");
+  });
 }
 
 std::string WorkerProcess::WaitsFor() const {
-  std::string text = absl::StrCat("worker ", rank_, " incarnation ", who_.incarnation, " (process ", process_, ", state ",
-                                  static_cast<int>(state_), paused_ ? ", paused): " : "): ");
+  std::string text =
+      absl::StrCat("worker ", rank_, " incarnation ", who_.incarnation, " (process ", process_,
+                   ", state ", static_cast<int>(state_), paused_ ? ", paused): " : "): ");
   return client_ == nullptr ? text : absl::StrCat(text, client_->WaitsFor());
 }
 
@@ -88,7 +93,8 @@ bool WorkerProcess::InTheMiddleOf(uint64_t sequence) const {
   const PushKey first{rank_, who_.incarnation, sequence, 0};
   for (auto at = world_->pushes.lower_bound(first); at != world_->pushes.end(); ++at) {
     const PushKey& key = at->first;
-    if (key.worker != rank_ || key.incarnation != who_.incarnation || key.sequence != sequence) break;
+    if (key.worker != rank_ || key.incarnation != who_.incarnation || key.sequence != sequence)
+      break;
     ++sent;
     received += at->second.received > 0;
   }
@@ -97,7 +103,9 @@ bool WorkerProcess::InTheMiddleOf(uint64_t sequence) const {
 
 void WorkerProcess::Connected(uint64_t connection) {
   Deliver([this, connection] {
-    Handle([&](Client& client, absl::Time now, ClientEffects* effects) { client.Connected(connection, now, effects); });
+    Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
+      client.Connected(connection, now, effects);
+    });
   });
 }
 
@@ -162,14 +170,16 @@ void WorkerProcess::Send(SendEffect* send) {
     return;
   }
   CheckSend(&at->second, send->frame);
-  if (const auto* push = std::get_if<PushFrame>(&send->frame.kind)) NotePush(*push, send->frame.epoch);
+  if (const auto* push = std::get_if<PushFrame>(&send->frame.kind))
+    NotePush(*push, send->frame.epoch);
   if (auto* hello = std::get_if<HelloFrame>(&send->frame.kind)) hello->build_id = kHonestBuild;
   network_->SendToServer(at->second.link, std::move(send->frame));
 }
 
 void WorkerProcess::NotePush(const PushFrame& frame, uint64_t epoch) {
   SentPush push;
-  push.key = {frame.worker_id, who_.incarnation, frame.sequence, world_->reference.Find(frame.tensor_id, frame.offset)};
+  push.key = {frame.worker_id, who_.incarnation, frame.sequence,
+              world_->reference.Find(frame.tensor_id, frame.offset)};
   push.gradient.resize(frame.gradient.size() / sizeof(float));
   frame.gradient.CopyTo(reinterpret_cast<char*>(push.gradient.data()));
   if (const SentPush* known = world_->FindPush(push.key)) {
@@ -177,7 +187,10 @@ void WorkerProcess::NotePush(const PushFrame& frame, uint64_t epoch) {
         Promise::kExactlyOnce,
         known->epoch == epoch && known->gradient.size() == push.gradient.size() &&
             std::memcmp(known->gradient.data(), push.gradient.data(), frame.gradient.size()) == 0,
-        [&] { return absl::StrCat("worker ", rank_, " uses sequence ", frame.sequence, " for two pushes"); });
+        [&] {
+          return absl::StrCat("worker ", rank_, " uses sequence ", frame.sequence,
+                              " for two pushes");
+        });
     return;
   }
   push.epoch = epoch;
@@ -192,16 +205,22 @@ void WorkerProcess::NotePush(const PushFrame& frame, uint64_t epoch) {
 
 void WorkerProcess::Complete(const CompleteEffect& end) {
   const auto at = calls_.find(end.call);
-  if (!world_->judge.Expect(Promise::kOutcome, at != calls_.end(),
-                            [&] { return absl::StrCat("call ", end.call, " of worker ", rank_, " has ended twice"); })) {
+  if (!world_->judge.Expect(Promise::kOutcome, at != calls_.end(), [&] {
+        return absl::StrCat("call ", end.call, " of worker ", rank_, " has ended twice");
+      })) {
     return;
   }
   const OpenCall call = std::move(at->second);
   calls_.erase(at);
-  world_->Note("call ended", {{"rank", rank_}, {"call", end.call}, {"code", static_cast<uint64_t>(end.status.code())}},
-               end.status.message());
+  world_->Note(
+      "call ended",
+      {{"rank", rank_}, {"call", end.call}, {"code", static_cast<uint64_t>(end.status.code())}},
+      end.status.message());
   world_->judge.Expect(Promise::kDeadline, world_->queue.now() <= std::max(call.deadline, resumed_),
-                       [&] { return absl::StrCat("call ", end.call, " of worker ", rank_, " has ended after its deadline"); });
+                       [&] {
+                         return absl::StrCat("call ", end.call, " of worker ", rank_,
+                                             " has ended after its deadline");
+                       });
   if (running()) call.done(end);
 }
 
@@ -211,24 +230,30 @@ void WorkerProcess::ArmTimer() {
   for (const auto& [id, call] : calls_) {
     if (!call.ended) first_deadline = std::min(first_deadline, call.deadline);
   }
-  world_->judge.Expect(Promise::kDeadline, due <= first_deadline,
-                       [&] { return absl::StrCat("worker ", rank_, " would sleep beyond the deadline of a call"); });
+  world_->judge.Expect(Promise::kDeadline, due <= first_deadline, [&] {
+    return absl::StrCat("worker ", rank_, " would sleep beyond the deadline of a call");
+  });
   if (due >= timer_) return;
   timer_ = due;
   world_->queue.At(due, [this, due] {
     if (timer_ != due) return;
     timer_ = absl::InfiniteFuture();
     Deliver([this] {
-      Handle([](Client& client, absl::Time now, ClientEffects* effects) { client.Tick(now, effects); });
+      Handle([](Client& client, absl::Time now, ClientEffects* effects) {
+        client.Tick(now, effects);
+      });
     });
   });
 }
 
-uint64_t WorkerProcess::Begin(const std::function<void(Client&, uint64_t call, absl::Time, ClientEffects*)>& begin,
-                              Deadline deadline, Done done) {
+uint64_t WorkerProcess::Begin(
+    const std::function<void(Client&, uint64_t call, absl::Time, ClientEffects*)>& begin,
+    Deadline deadline, Done done) {
   const uint64_t id = next_call_++;
   calls_[id] = {world_->queue.now() + absl::FromChrono(deadline), std::move(done), false};
-  Handle([&](Client& client, absl::Time now, ClientEffects* effects) { begin(client, id, now, effects); });
+  Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
+    begin(client, id, now, effects);
+  });
   return id;
 }
 
@@ -236,22 +261,26 @@ void WorkerProcess::Pull(std::vector<TensorPull> tensors, const PullOptions& opt
                          std::function<void(const Status&, const PullResult&)> done) {
   Begin(
       [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-        sync ? client.Sync(call, tensors, options, now, effects) : client.Pull(call, tensors, options, now, effects);
+        sync ? client.Sync(call, tensors, options, now, effects)
+             : client.Pull(call, tensors, options, now, effects);
       },
-      options.deadline, [this, tensors, options, done = std::move(done)](const CompleteEffect& end) {
+      options.deadline,
+      [this, tensors, options, done = std::move(done)](const CompleteEffect& end) {
         const PullResult result = end.status.ok() ? std::get<PullResult>(end.value) : PullResult();
         if (end.status.ok()) CheckPulled(tensors, options, result);
         done(end.status, result);
       });
 }
 
-uint64_t WorkerProcess::Push(std::vector<TensorPush> tensors, const PushOptions& options, bool want_values,
+uint64_t WorkerProcess::Push(std::vector<TensorPush> tensors, const PushOptions& options,
+                             bool want_values,
                              std::function<void(const Status&, const PushResult&)> done) {
   return Begin(
       [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
         client.Push(call, tensors, options, want_values, now, effects);
       },
-      options.deadline, [this, tensors, options, want_values, done = std::move(done)](const CompleteEffect& end) {
+      options.deadline,
+      [this, tensors, options, want_values, done = std::move(done)](const CompleteEffect& end) {
         const PushResult result = end.status.ok() ? std::get<PushResult>(end.value) : PushResult();
         if (end.status.ok()) CheckPushed(tensors, options, want_values, result);
         done(end.status, result);
@@ -262,29 +291,36 @@ void WorkerProcess::NewSequence(std::function<void(const Status&, uint64_t)> don
   const Deadline deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline));
   Begin([&](Client& client, uint64_t call, absl::Time now,
             ClientEffects* effects) { client.NewSequence(call, deadline, now, effects); },
-        deadline, [done = std::move(done)](const CompleteEffect& end) {
+        deadline,
+        [done = std::move(done)](const CompleteEffect& end) {
           done(end.status, end.status.ok() ? std::get<uint64_t>(end.value) : 0);
         });
 }
 
-void WorkerProcess::PutState(uint64_t sequence, const std::string& state, std::function<void(const Status&)> done) {
+void WorkerProcess::PutState(uint64_t sequence, const std::string& state,
+                             std::function<void(const Status&)> done) {
   const Deadline deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline));
-  Begin([&](Client& client, uint64_t call, absl::Time now,
-            ClientEffects* effects) { client.PutState(call, sequence, state, deadline, now, effects); },
-        deadline, [done = std::move(done)](const CompleteEffect& end) { done(end.status); });
+  Begin(
+      [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
+        client.PutState(call, sequence, state, deadline, now, effects);
+      },
+      deadline, [done = std::move(done)](const CompleteEffect& end) { done(end.status); });
 }
 
 void WorkerProcess::GetState(std::function<void(const Status&, const WorkerState&)> done) {
   const Deadline deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline));
   Begin([&](Client& client, uint64_t call, absl::Time now,
             ClientEffects* effects) { client.GetState(call, deadline, now, effects); },
-        deadline, [done = std::move(done)](const CompleteEffect& end) {
+        deadline,
+        [done = std::move(done)](const CompleteEffect& end) {
           done(end.status, end.status.ok() ? std::get<WorkerState>(end.value) : WorkerState());
         });
 }
 
 void WorkerProcess::Cancel(uint64_t call) {
-  Handle([&](Client& client, absl::Time now, ClientEffects* effects) { client.Cancel(call, now, effects); });
+  Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
+    client.Cancel(call, now, effects);
+  });
 }
 
 }  // namespace weir::sim

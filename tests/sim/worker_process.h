@@ -31,8 +31,8 @@ class WorkerProcess : public ClientEnd {
   enum class State { kStarting, kTraining, kLeft, kEnded, kCrashed };
 
   // All pointers outlive it.
-  WorkerProcess(World* world, Network* network, CoordinatorNode* coordinator, std::vector<ShardNode*> shards,
-                uint32_t rank, uint64_t process);
+  WorkerProcess(World* world, Network* network, CoordinatorNode* coordinator,
+                std::vector<ShardNode*> shards, uint32_t rank, uint64_t process);
   ~WorkerProcess() override;
 
   void Start();
@@ -60,7 +60,8 @@ class WorkerProcess : public ClientEnd {
   uint64_t Push(std::vector<TensorPush> tensors, const PushOptions& options, bool want_values,
                 std::function<void(const Status&, const PushResult&)> done);
   void NewSequence(std::function<void(const Status&, uint64_t)> done);
-  void PutState(uint64_t sequence, const std::string& state, std::function<void(const Status&)> done);
+  void PutState(uint64_t sequence, const std::string& state,
+                std::function<void(const Status&)> done);
   void GetState(std::function<void(const Status&, const WorkerState&)> done);
   void Cancel(uint64_t call);
   // Leaves in order: the shards, then the job.
@@ -104,13 +105,16 @@ class WorkerProcess : public ClientEnd {
   void NotePush(const PushFrame& push, uint64_t epoch);
   void Complete(const CompleteEffect& end);
   void ArmTimer();
-  uint64_t Begin(const std::function<void(Client&, uint64_t call, absl::Time, ClientEffects*)>& begin, Deadline deadline, Done done);
+  uint64_t Begin(
+      const std::function<void(Client&, uint64_t call, absl::Time, ClientEffects*)>& begin,
+      Deadline deadline, Done done);
   // worker_process_checks.cc
   void CheckSend(Connection* connection, const ClientFrame& frame);
   void CheckReceived(Connection* connection, const ServerFrame& frame);
-  void CheckPulled(const std::vector<TensorPull>& tensors, const PullOptions& options, const PullResult& result);
-  void CheckPushed(const std::vector<TensorPush>& tensors, const PushOptions& options, bool want_values,
-                   const PushResult& result);
+  void CheckPulled(const std::vector<TensorPull>& tensors, const PullOptions& options,
+                   const PullResult& result);
+  void CheckPushed(const std::vector<TensorPush>& tensors, const PushOptions& options,
+                   bool want_values, const PushResult& result);
   void CheckMemory(const void* tensor, size_t slice, uint64_t version, const char* what);
 
   World* const world_;

@@ -23,20 +23,23 @@ void WorkerProcess::Start() {
 }
 
 void WorkerProcess::Join() {
-  coordinator_->Join(MemberRole::kWorker, rank_, "", process_, [this](const absl::StatusOr<JoinAnswer>& answer) {
-    Deliver([this, answer] {
-      if (answer.ok()) {
-        who_ = {MemberRole::kWorker, answer->rank, answer->incarnation};
-        Declare();
-        Beat();
-      } else if (Again(answer.status()) || answer.status().code() == absl::StatusCode::kAlreadyExists) {
-        After(kRetry, [this] { Join(); });
-      } else {
-        world_->judge.Expect(Promise::kMembership, world_->finishing, [&] { return answer.status().ToString(); });
-        state_ = State::kLeft;  // the others have finished the job
-      }
-    });
-  });
+  coordinator_->Join(MemberRole::kWorker, rank_, "", process_,
+                     [this](const absl::StatusOr<JoinAnswer>& answer) {
+                       Deliver([this, answer] {
+                         if (answer.ok()) {
+                           who_ = {MemberRole::kWorker, answer->rank, answer->incarnation};
+                           Declare();
+                           Beat();
+                         } else if (Again(answer.status()) ||
+                                    answer.status().code() == absl::StatusCode::kAlreadyExists) {
+                           After(kRetry, [this] { Join(); });
+                         } else {
+                           world_->judge.Expect(Promise::kMembership, world_->finishing,
+                                                [&] { return answer.status().ToString(); });
+                           state_ = State::kLeft;  // the others have finished the job
+                         }
+                       });
+                     });
 }
 
 void WorkerProcess::Declare() {
@@ -50,13 +53,14 @@ void WorkerProcess::Declare() {
 }
 
 void WorkerProcess::FetchFirstLayout() {
-  coordinator_->GetLayout(who_, kLayoutWait, 0, [this](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
-    Deliver([this, layout] {
-      if (layout.ok()) return BeginTraining(**layout);
-      if (!Again(layout.status())) return End();
-      After(kRetry, [this] { FetchFirstLayout(); });
-    });
-  });
+  coordinator_->GetLayout(who_, kLayoutWait, 0,
+                          [this](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
+                            Deliver([this, layout] {
+                              if (layout.ok()) return BeginTraining(**layout);
+                              if (!Again(layout.status())) return End();
+                              After(kRetry, [this] { FetchFirstLayout(); });
+                            });
+                          });
 }
 
 void WorkerProcess::BeginTraining(const Layout& layout) {
@@ -71,17 +75,22 @@ void WorkerProcess::BeginTraining(const Layout& layout) {
   options.default_deadline = scenario.call_deadline;
   client_ = std::make_unique<Client>(options, &pool_);
   state_ = State::kTraining;
-  Handle([&](Client& client, absl::Time now, ClientEffects* effects) { client.SetLayout(layout, now, effects); });
+  Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
+    client.SetLayout(layout, now, effects);
+  });
   trainer_ = scenario.bsp() ? MakeBspTrainer(this) : MakeAspTrainer(this);
   trainer_->Start();
 }
 
 void WorkerProcess::FetchLayout(uint64_t newer_than) {
   coordinator_->GetLayout(
-      who_, kLayoutWait, newer_than, [this, newer_than](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
+      who_, kLayoutWait, newer_than,
+      [this, newer_than](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
         Deliver([this, newer_than, layout] {
           if (layout.ok()) {
-            Handle([&](Client& client, absl::Time now, ClientEffects* effects) { client.SetLayout(**layout, now, effects); });
+            Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
+              client.SetLayout(**layout, now, effects);
+            });
           } else if (Again(layout.status())) {
             After(kRetry, [this, newer_than] { FetchLayout(newer_than); });
           } else {
@@ -97,7 +106,8 @@ void WorkerProcess::Beat() {
   coordinator_->Heartbeat(who_, event, [this](const absl::StatusOr<HeartbeatAnswer>& answer) {
     Deliver([this, answer] {
       if (answer.ok() && answer->stop) {
-        world_->judge.Expect(Promise::kMembership, false, [&] { return absl::StrCat("told to stop: ", answer->reason); });
+        world_->judge.Expect(Promise::kMembership, false,
+                             [&] { return absl::StrCat("told to stop: ", answer->reason); });
         return End();
       }
       if (answer.ok() || Again(answer.status())) return;
@@ -105,7 +115,9 @@ void WorkerProcess::Beat() {
       doomed_ = true;
       // Another process may have its place. A quick one notices; a slow one goes on for a while.
       const bool quick = world_->random.Chance(30);
-      After(quick ? absl::ZeroDuration() : world_->random.Between(absl::Seconds(1), absl::Seconds(8)), [this] { End(); });
+      After(
+          quick ? absl::ZeroDuration() : world_->random.Between(absl::Seconds(1), absl::Seconds(8)),
+          [this] { End(); });
     });
   });
   After(kBeat, [this] {
@@ -117,9 +129,12 @@ void WorkerProcess::Leave() {
   const Deadline deadline(absl::ToInt64Milliseconds(world_->scenario.call_deadline));
   Begin([&](Client& client, uint64_t call, absl::Time now,
             ClientEffects* effects) { client.Leave(call, deadline, now, effects); },
-        deadline, [this](const CompleteEffect& end) {
+        deadline,
+        [this](const CompleteEffect& end) {
           if (end.status.ok()) return LeaveJob();
-          if (end.status.code() == StatusCode::kFailedPrecondition || end.status.code() == StatusCode::kCancelled) return End();
+          if (end.status.code() == StatusCode::kFailedPrecondition ||
+              end.status.code() == StatusCode::kCancelled)
+            return End();
           After(kRetry, [this] { Leave(); });
         });
 }

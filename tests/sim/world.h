@@ -21,9 +21,14 @@ namespace weir::sim {
 // thread; nothing in it depends on an address.
 struct World {
   World(const Scenario& drawn, Trace::Lines lines)
-      : scenario(drawn), random(Mix(drawn.seed, 2)), trace(lines), judge(&totals), reference(drawn) {}
+      : scenario(drawn),
+        random(Mix(drawn.seed, 2)),
+        trace(lines),
+        judge(&totals),
+        reference(drawn) {}
 
-  void Note(const char* what, std::initializer_list<Trace::Field> fields, const std::string& note = "") {
+  void Note(const char* what, std::initializer_list<Trace::Field> fields,
+            const std::string& note = "") {
     trace.Event(queue.micros(), what, fields, note);
   }
   void Count(Fault fault) { ++totals.of(fault); }
@@ -31,7 +36,8 @@ struct World {
   // An honest worker sends a push for the first time.
   void AddPush(SentPush push) {
     const PushKey key = push.key;
-    push_of_bits[{key.slice, HashOf(push.gradient.data(), push.gradient.size() * sizeof(float))}] = key;
+    push_of_bits[{key.slice, HashOf(push.gradient.data(), push.gradient.size() * sizeof(float))}] =
+        key;
     pushes.emplace(key, std::move(push));
   }
   SentPush* FindPush(const PushKey& key) {
@@ -51,10 +57,10 @@ struct World {
   Totals totals;
   Judge judge;
   Reference reference;
-  std::map<PushKey, SentPush> pushes;  // every push of an honest worker
+  std::map<PushKey, SentPush> pushes;                           // every push of an honest worker
   std::map<std::pair<size_t, uint64_t>, PushKey> push_of_bits;  // asp: by slice and gradient
-  uint64_t newest_epoch = 1;   // published
-  uint32_t shards_behind = 0;  // that have not installed it
+  uint64_t newest_epoch = 1;                                    // published
+  uint32_t shards_behind = 0;                                   // that have not installed it
   // Set once enough has happened: workers finish. bsp: at the same step.
   bool finishing = false;
   std::map<uint64_t, uint64_t> furthest_step;  // by epoch: that any worker has begun
