@@ -164,7 +164,7 @@ void Supervisor::OnExit(Process* process) {
   if (planned.role == ProcessRole::kCoordinator) {
     return Fail(planned.name, how, std::max(1, process->end->ExitCode()));
   }
-  FetchStatus();
+  FetchStatus().IgnoreError();
   const std::string culprit = Culprit();
   // The job had failed already, and told this process to stop.
   if (!culprit.empty() && culprit != planned.name) return;
@@ -185,22 +185,23 @@ bool Supervisor::HasLeft(const Process& process) const {
   });
 }
 
-void Supervisor::FetchStatus() {
+absl::Status Supervisor::FetchStatus() {
   v1::GetStatusRequest request;
   request.mutable_job()->set_job_token(options_.job_token);
   absl::StatusOr<v1::GetStatusReply> reply = coordinator_->GetStatus(request, kCallLimit);
   status_at_ = absl::Now();
-  if (!reply.ok()) return;
+  if (!reply.ok()) return reply.status();
   absl::StatusOr<JobStatus> status = FromProto(*reply);
-  if (!status.ok()) return;
+  if (!status.ok()) return status.status();
   job_ = *std::move(status);
   if (job_.steps == 0) job_.steps = options_.steps;
   job_known_ = true;
   answered_ = absl::Now();
+  return absl::OkStatus();
 }
 
 void Supervisor::Watch() {
-  if (absl::Now() - status_at_ >= kStatusInterval) FetchStatus();
+  if (absl::Now() - status_at_ >= kStatusInterval) FetchStatus().IgnoreError();
   if (over()) return;
   const absl::Time now = absl::Now();
   if (now - answered_ > kSilenceLimit) {
@@ -264,12 +265,12 @@ void Supervisor::FinishInOrder() {
   while (told.ok() && signals_seen_ == 0 && !AllEnded(ProcessRole::kServer) && absl::Now() < end) {
     Step(kStatusInterval);
   }
-  FetchStatus();
+  const absl::Status heard = FetchStatus();
   for (const auto& [name, process] : processes_) {
     if (process.planned.role != ProcessRole::kServer || HasLeft(process)) continue;
     console_.SayWrong(absl::StrCat(name, " did not leave in order (",
                                    process.end ? process.end->Describe() : "it goes on", ", ",
-                                   told.ToString(), "): its totals are as last heard.\n"));
+                                   (told.ok() ? heard : told).ToString(), "): its totals are as last heard.\n"));
   }
 }
 
@@ -287,7 +288,7 @@ void Supervisor::EndInterrupted() {
          !(AllEnded(ProcessRole::kServer) && AllEnded(ProcessRole::kWorker))) {
     Step(kStatusInterval);
   }
-  if (signals_seen_ == 1) FetchStatus();
+  if (signals_seen_ == 1) FetchStatus().IgnoreError();
 }
 
 void Supervisor::Fail(const std::string& name, const std::string& reason, int exit) {
@@ -311,7 +312,7 @@ void Supervisor::Fail(const std::string& name, const std::string& reason, int ex
   }
   summary_.failure = failure;
   if (coordinator_ == nullptr || !job_known_) return;
-  FetchStatus();
+  FetchStatus().IgnoreError();
   if (it == processes_.end() || it->second.planned.role == ProcessRole::kCoordinator) return;
   v1::ReportLossRequest loss;
   loss.mutable_job()->set_job_id(std::string(job_.job_id.begin(), job_.job_id.end()));

@@ -76,7 +76,7 @@ class Supervisor {
   void Watch();
   void WatchJobFailure();
   std::string Culprit() const;
-  void FetchStatus();
+  absl::Status FetchStatus();
   void FinishInOrder();
   void EndInterrupted();
   bool AllEnded(ProcessRole role) const;
