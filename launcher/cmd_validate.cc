@@ -11,6 +11,7 @@
 #include "launcher/verbs.h"
 #include "models/matrix.h"
 
+DEFINE_bool(keys, false, "print the page of all keys (docs/topology.md), and check nothing");
 DEFINE_bool(resolved, false, "print the topology with every default filled in");
 
 namespace weir {
@@ -30,16 +31,21 @@ int CmdValidate(const std::string& program, const std::vector<std::string>& word
   table.usage = program + " FILE [--set key.path=value ...]";
   table.about =
       "Checks a topology and its data, and says what the run would promise. Starts nothing.";
-  table.flags = {"resolved"};
+  table.flags = {"resolved", "keys"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set workers.count=4";
-  table.min_arguments = table.max_arguments = 1;
+  table.max_arguments = 1;
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);
   if (!line.ok()) return ExitWith(program, line.status().message(), kExitUsage);
   if (line->help) {
     fputs(HelpText(table).c_str(), stdout);
     return 0;
   }
+  if (FLAGS_keys) {
+    fputs(TopologyKeysPage().c_str(), stdout);
+    return 0;
+  }
+  if (line->arguments.empty()) return ExitWith(program, "FILE is missing", kExitUsage);
   std::optional<Topology> topology =
       AcceptTopology(LoadTopology(line->arguments[0], line->repeated));
   if (!topology) return kExitBadTopology;
