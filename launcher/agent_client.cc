@@ -79,12 +79,14 @@ absl::Status AgentClient::Send(const AgentCommand& command) {
                                                    command.name, ", at most ", kMaxAgentLine));
   }
   const absl::Time end = absl::Now() + kSendLimit;
+  // An agent that is killed closes its pipes one after the other: this one may still take bytes.
+  const bool open = in_ >= 0 && !gone_;
   size_t written = 0;
   while (written < line.size()) {
-    const ssize_t size = in_ < 0 ? -1 : write(in_, line.data() + written, line.size() - written);
+    const ssize_t size = open ? write(in_, line.data() + written, line.size() - written) : -1;
     if (size > 0) {
       written += size;
-    } else if (in_ < 0 || (errno != EAGAIN && errno != EINTR) || !WaitFor(in_, POLLOUT, end)) {
+    } else if (!open || (errno != EAGAIN && errno != EINTR) || !WaitFor(in_, POLLOUT, end)) {
       return absl::UnavailableError(
           absl::StrCat("the agent (process ", pid_, ") takes no command"));
     }
