@@ -31,6 +31,7 @@ void ShardAudit::JobDone(uint64_t job) {
 
 void ShardAudit::Installing(uint64_t epoch) {
   epoch_ = epoch;
+  installing_ = true;
   slices_.clear();
   for (size_t i = 0; i < world_->reference.slices(); ++i) {
     if (world_->reference.spec(i).shard == shard_) slices_.push_back(i);
@@ -42,6 +43,7 @@ void ShardAudit::Installing(uint64_t epoch) {
 }
 
 void ShardAudit::CheckInstalled() {
+  installing_ = false;
   for (const auto& [id, session] : sessions_) {
     Expect(Promise::kEpoch, session.asked.empty() || session.closing, [&, at = id] {
       return absl::StrCat("a request of session ", at, " waits for an epoch gone by");
@@ -130,7 +132,7 @@ void ShardAudit::AskPush(Session* session, const PushFrame& push, Asked* asked) 
 }
 
 void ShardAudit::CheckCredits(const Session& session) {
-  const ShardLimits& limits = world_->scenario.shard.limits;
+  const HelloReplyFrame& limits = session.stated;
   uint64_t bytes = 0;
   for (const auto& [id, asked] : session.asked) bytes += asked.reply_bytes;
   Expect(Promise::kCredits,

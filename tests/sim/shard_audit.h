@@ -62,8 +62,9 @@ class ShardAudit {
     uint64_t worker = 0;
     uint64_t incarnation = 0;
     uint64_t nonce = 0;
-    uint64_t pushed = 0;    // bytes of payload received
-    uint64_t released = 0;  // as told last
+    uint64_t pushed = 0;     // bytes of payload received
+    uint64_t released = 0;   // as told last
+    HelloReplyFrame stated;  // the limits that it was told
     std::map<uint64_t, Asked> asked;
   };
   struct OutJob {
@@ -100,6 +101,7 @@ class ShardAudit {
   World* const world_;
   const uint32_t shard_;
   uint64_t epoch_ = 0;
+  bool installing_ = false;
   std::map<uint64_t, Session> sessions_;
   std::map<uint64_t, uint64_t> newest_;  // incarnation, by worker
   std::map<std::pair<uint64_t, uint64_t>, uint64_t>

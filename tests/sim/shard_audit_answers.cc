@@ -72,8 +72,9 @@ void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& a
   };
   Expect(Promise::kDeadline, world_->queue.now() <= asked.deadline + kJobsTime,
          [&] { return absl::StrCat(said(), " long after its deadline"); });
-  if (std::holds_alternative<HelloReplyFrame>(frame.kind)) {
+  if (const auto* hello = std::get_if<HelloReplyFrame>(&frame.kind)) {
     session->greeted = true;
+    session->stated = *hello;
     if (session->role != SessionRole::kWorker) return;
     Expect(Promise::kFenced, session->incarnation >= newest_[session->worker], [&] {
       return absl::StrCat(said(), ", but incarnation ", newest_[session->worker],
@@ -268,6 +269,9 @@ void ShardAudit::CheckClose(const Effects::Close& close) {
     case absl::StatusCode::kFailedPrecondition:
       right = session.incarnation < newest_[session.worker] ||
               nonces_[{session.worker, session.incarnation}] > session.nonce;
+      break;
+    case absl::StatusCode::kUnavailable:  // another layout may have other limits
+      right = installing_;
       break;
     case absl::StatusCode::kDeadlineExceeded:
       right = !session.greeted;

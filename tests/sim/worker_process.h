@@ -81,6 +81,7 @@ class WorkerProcess : public ClientEnd {
     std::map<uint64_t, uint64_t> asked;  // reply bytes, by request in flight
     uint64_t pushed = 0;
     uint64_t released = 0;
+    HelloReplyFrame stated;  // the limits that it was told
   };
   struct OpenCall {
     absl::Time deadline;

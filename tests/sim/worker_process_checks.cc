@@ -30,7 +30,7 @@ void WorkerProcess::CheckSend(Connection* connection, const ClientFrame& frame) 
   }
   uint64_t all = 0;
   for (const auto& [request, asked] : connection->asked) all += asked;
-  const ShardLimits& limits = world_->scenario.shard.limits;
+  const HelloReplyFrame& limits = connection->stated;
   const uint64_t unreleased = connection->pushed - connection->released;
   world_->judge.Expect(Promise::kCredits,
                        connection->asked.size() <= limits.max_requests &&
@@ -43,6 +43,7 @@ void WorkerProcess::CheckSend(Connection* connection, const ClientFrame& frame) 
 }
 
 void WorkerProcess::CheckReceived(Connection* connection, const ServerFrame& frame) {
+  if (const auto* hello = std::get_if<HelloReplyFrame>(&frame.kind)) connection->stated = *hello;
   connection->released = std::max(connection->released, frame.push_bytes_released);
   if (IsLast(frame)) connection->asked.erase(frame.request_id);
 }
