@@ -49,7 +49,7 @@ class CoordinatorService::Core : public v1::Coordinator::CallbackService {
     return *membership_.GetStatus(key_, clock_());
   }
 
-  void Stop(absl::string_view reason) {
+  void TellToStop(absl::string_view reason) {
     Handle([&](Membership& membership, absl::Time now) {
       return membership.Stop(key_, reason, now);
     }).IgnoreError();
@@ -251,7 +251,7 @@ CoordinatorService::CoordinatorService(Membership::Options options,
 CoordinatorService::~CoordinatorService() = default;
 grpc::Service* CoordinatorService::service() { return core_.get(); }
 JobStatus CoordinatorService::Status() { return core_->Status(); }
-void CoordinatorService::Stop(absl::string_view reason) { core_->Stop(reason); }
+void CoordinatorService::Stop(absl::string_view reason) { core_->TellToStop(reason); }
 bool CoordinatorService::AwaitEnd(absl::Duration limit) { return core_->AwaitEnd(limit); }
 
 std::string CompleteAddress(absl::string_view address, absl::string_view peer) {

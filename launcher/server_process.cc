@@ -165,6 +165,15 @@ bool ServerProcess::Serving() {
          std::all_of(shards_.begin(), shards_.end(), [](auto& shard) { return shard->serving(); });
 }
 
+// FAILED_PRECONDITION: a shard can never serve its layout.
+absl::Status ServerProcess::CheckShards() {
+  for (auto& shard : shards_) {
+    const std::string failure = shard->status().failure;
+    if (!failure.empty()) return absl::FailedPreconditionError(failure);
+  }
+  return absl::OkStatus();
+}
+
 v1::PushTotals ServerProcess::Totals() {
   PushCounts counts;
   for (auto& shard : shards_) {
@@ -212,6 +221,7 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
   bool stop = false;
   while (status.ok() && !stop) {
     if (!installed_) status = AskForLayout();
+    if (status.ok()) status = CheckShards();
     const bool serving = Serving();
     if (!status.ok()) break;
     if (serving) server_->SetServing(true);

@@ -63,6 +63,7 @@ class ServerProcess {
   absl::Status Heartbeat(bool* stop);
   absl::Status Leave();
   bool Serving();
+  absl::Status CheckShards();
   v1::PushTotals Totals();
   uint64_t Step();
   template <typename Request>

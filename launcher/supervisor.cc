@@ -162,6 +162,9 @@ void Supervisor::OnExit(Process* process) {
   const PlannedProcess& planned = process->planned;
   const std::string how = process->end->Describe();
   if (planned.role == ProcessRole::kCoordinator) {
+    // It ends too when the job has failed and everybody has left.
+    const std::string culprit = Culprit();
+    if (!culprit.empty()) return Fail(culprit, job_.failure, 1);
     return Fail(planned.name, how, std::max(1, process->end->ExitCode()));
   }
   FetchStatus().IgnoreError();
@@ -268,9 +271,9 @@ void Supervisor::FinishInOrder() {
   const absl::Status heard = FetchStatus();
   for (const auto& [name, process] : processes_) {
     if (process.planned.role != ProcessRole::kServer || HasLeft(process)) continue;
-    console_.SayWrong(absl::StrCat(name, " did not leave in order (",
-                                   process.end ? process.end->Describe() : "it goes on", ", ",
-                                   (told.ok() ? heard : told).ToString(), "): its totals are as last heard.\n"));
+    console_.SayWrong(absl::StrCat(
+        name, " did not leave in order (", process.end ? process.end->Describe() : "it goes on",
+        ", ", (told.ok() ? heard : told).ToString(), "): its totals are as last heard.\n"));
   }
 }
 
