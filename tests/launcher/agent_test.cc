@@ -188,7 +188,10 @@ TEST_F(AgentTest, WhatAProcessLeavesInItsGroupEndsWithIt) {
 TEST_F(AgentTest, GrandchildrenInSessionsOfTheirOwnEndWithTheAgent) {
   const pid_t orphan = StartAndLearn(
       "w", "setsid sh -c 'trap \"\" TERM; echo $$ >&3; sleep 1000; sleep 1000' & wait");
-  const pid_t other = StartAndLearn("v", "(setsid sleep 1000 & echo $! >&3); exit 0");
+  // `v` ends only when what it leaves behind is in its own session: before, it would end with it.
+  const pid_t other = StartAndLearn("v",
+                                    "trap 'exit 0' USR1; setsid sh -c \"echo \\$\\$ >&3; "
+                                    "kill -USR1 $$; exec sleep 1000\" & wait; exit 9");
   Await(Kind::kExited, "v");
   EXPECT_TRUE(Exists(other)) << "it had left the group";
   EndCleanly(absl::ZeroDuration());
