@@ -22,6 +22,7 @@ Payload Bytes(size_t bytes) {
 
 void Hostile::Connected(uint64_t) {
   const uint64_t variant = world_->random.Below(2 * kHellos);
+  unwelcome_ = variant < kWrongHellos;
   Send(Hello(variant));
   for (uint64_t frames = world_->random.Between(1, 6); frames > 0; --frames)
     Send(Frame(world_->random.Below(kFrames)));
@@ -32,10 +33,12 @@ void Hostile::Disconnected(uint64_t, const absl::Status&) { over_ = true; }
 void Hostile::Receive(uint64_t link, uint64_t, ServerFrame frame) {
   network_->Read(link);
   if (!std::holds_alternative<CreditFrame>(frame.kind)) --unanswered_;
+  world_->judge.Expect(Promise::kHostile, !unwelcome_,
+                       [] { return "a stranger with a wrong hello is answered, not closed"; });
 }
 
 void Hostile::CheckQuiet() {
-  world_->judge.Expect(Promise::kHostile, over_ || unanswered_ == 0, [&] {
+  world_->judge.Expect(Promise::kHostile, over_ || (unanswered_ == 0 && !unwelcome_), [&] {
     return absl::StrCat(unanswered_, " frames of a stranger were not answered");
   });
 }

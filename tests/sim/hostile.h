@@ -31,6 +31,7 @@ class Hostile : public ClientEnd {
 
  private:
   static constexpr uint64_t kHellos = 9;
+  static constexpr uint64_t kWrongHellos = 7;
   static constexpr uint64_t kFrames = 14;
 
   void Send(ClientFrame frame);
@@ -45,6 +46,7 @@ class Hostile : public ClientEnd {
   uint64_t next_request_ = 1;
   uint64_t unanswered_ = 0;
   bool over_ = false;
+  bool unwelcome_ = false;  // its hello is wrong, whoever has been here before
 };
 
 }  // namespace weir::sim

@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"fence", "fenced"}, Mutant{"epoch", "epoch"},
                       Mutant{"staleness", "staleness"}, Mutant{"poison", "poison"},
                       Mutant{"examples", "same bits"}, Mutant{"deadline", "deadline"},
-                      Mutant{"place", "membership"}),
+                      Mutant{"place", "membership"}, Mutant{"token", "hostile"}),
     [](const ::testing::TestParamInfo<Mutant>& param) { return param.param.name; });
 
 }  // namespace

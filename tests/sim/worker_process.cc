@@ -186,7 +186,8 @@ void WorkerProcess::NotePush(const PushFrame& frame, uint64_t epoch) {
     world_->judge.Expect(
         Promise::kExactlyOnce,
         known->epoch == epoch && known->gradient.size() == push.gradient.size() &&
-            std::memcmp(known->gradient.data(), push.gradient.data(), frame.gradient.size()) == 0,
+            (push.gradient.empty() ||
+             std::memcmp(known->gradient.data(), push.gradient.data(), frame.gradient.size()) == 0),
         [&] {
           return absl::StrCat("worker ", rank_, " uses sequence ", frame.sequence,
                               " for two pushes");
