@@ -185,8 +185,13 @@ absl::Time Shard::Core::NextDeadline() const {
 
 std::string Shard::Core::WhyNotServing() const {
   if (!failure_.empty()) return failure_;
-  if (!installed_) return "no layout is installed";
-  return absl::StrCat("the first weights of ", uninitialised_, " slices are not ready");
+  return absl::StrCat("waits for ", WhatIsMissing());
+}
+
+std::string Shard::Core::WhatIsMissing() const {
+  if (!installed_) return "a layout";
+  return absl::StrCat("the first weights of ", uninitialised_,
+                      uninitialised_ == 1 ? " slice" : " slices");
 }
 
 ShardStatus Shard::Core::status() const {
@@ -195,7 +200,7 @@ ShardStatus Shard::Core::status() const {
   status.epoch = epoch_;
   status.failure = failure_;
   if (!status.serving) {
-    status.waits_for = WhyNotServing();
+    if (failure_.empty()) status.waits_for = WhatIsMissing();
   } else if (store_.size() > 0) {
     const uint32_t least = store_.Least();
     status.step = store_[least].version;

@@ -97,9 +97,11 @@ struct ShardTotals {
 struct ShardStatus {
   bool serving = false;  // a layout is installed and every slice has its first weights
   uint64_t epoch = 0;
-  uint64_t step = 0;      // the least version of its slices
-  std::string waits_for;  // for people; empty: nobody
-  std::string failure;    // not empty: it can never serve this layout, and why
+  uint64_t step = 0;  // the least version of its slices
+  // For people; empty: nobody. While it serves a sentence ("step 3 waits for part 1"), before it
+  // what is missing ("the first weights of 84 slices").
+  std::string waits_for;
+  std::string failure;  // not empty: it can never serve this layout, and why
 };
 
 // One slice as a reader would see it now.

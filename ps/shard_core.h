@@ -90,6 +90,7 @@ class Shard::Core {
   RequestRef RefOf(const Session& session, const ClientFrame& frame) const;
   bool serving() const { return installed_ && uninitialised_ == 0 && failure_.empty(); }
   std::string WhyNotServing() const;
+  std::string WhatIsMissing() const;  // REQUIRES: !serving(), no failure
 
   // shard_answer.cc
   using Kind = decltype(ServerFrame::kind);

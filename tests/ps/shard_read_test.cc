@@ -290,12 +290,13 @@ TEST_F(ShardReadTest, NothingIsServedBeforeTheFirstWeightsAreThere) {
   ShardHarness fresh(options);
   const uint64_t session = fresh.Connect(1);
   EXPECT_FALSE(fresh.shard.status().serving);
-  EXPECT_THAT(fresh.shard.status().waits_for, HasSubstr("no layout"));
-  EXPECT_EQ(fresh.ErrorReply(session, fresh.Send(session, SyncFrame())).outcome,
-            Outcome::kOverloaded);
+  EXPECT_EQ(fresh.shard.status().waits_for, "a layout");
+  const ErrorReplyFrame error = fresh.ErrorReply(session, fresh.Send(session, SyncFrame()));
+  EXPECT_EQ(error.outcome, Outcome::kOverloaded);
+  EXPECT_EQ(error.reason, "not serving yet: waits for a layout");
   fresh.jobs_run_at_once = false;
   ASSERT_TRUE(fresh.Install(5).ok());
-  EXPECT_THAT(fresh.shard.status().waits_for, HasSubstr("5 slices"));
+  EXPECT_EQ(fresh.shard.status().waits_for, "the first weights of 5 slices");
   const PushReplyFrame push =
       fresh.PushReply(session, fresh.Send(session, fresh.PushOf(1, 1, 0, 1.0f)));
   EXPECT_EQ(push.outcome, Outcome::kOverloaded);
