@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <limits>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -195,6 +196,18 @@ TEST_F(ServerProcessTest, GivenWeightsThatDoNotMatchFailTheJobListingThem) {
   EXPECT_FALSE(Declare(7).ok());
   EXPECT_THAT(service->Status().failure, HasSubstr("'w'"));
   EXPECT_THAT(service->Status().failure, HasSubstr("'b'"));
+}
+
+TEST_F(ServerProcessTest, GivenWeightsThatHoldNaNFailTheJobNamingThem) {
+  std::vector<float> w(1000, 0.25f);
+  w[600] = std::numeric_limits<float>::quiet_NaN();
+  const std::string path = directory + "/first.safetensors";
+  ASSERT_TRUE(WriteSafetensors(path, {{"w", {1000}, w}, {"b", {3}, {1, 2, 3}}}, {}).ok());
+  StartCoordinator(path);
+  StartServers();
+  EXPECT_FALSE(Declare(7).ok());
+  EXPECT_TRUE(service->AwaitEnd(kLimit)) << "and every server has left";
+  EXPECT_THAT(service->Status().failure, HasSubstr("first weights of tensor 'w' hold NaN"));
 }
 
 TEST_F(ServerProcessTest, AFileOfFirstWeightsThatIsMissingFailsTheJobNamingIt) {
