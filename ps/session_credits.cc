@@ -9,19 +9,24 @@ namespace weir {
 
 absl::Status SessionCredits::Begin(uint64_t request_id) {
   if (request_id == 0) return absl::InvalidArgumentError("a request has the request_id 0");
-  if (requests_.size() >= limits_.max_requests) {
+  if (to_come_ >= limits_.max_requests) {
     return absl::ResourceExhaustedError(
         absl::StrCat("more than max_requests = ", limits_.max_requests, " requests in flight"));
   }
-  if (unsent_requests_ >= 2 * limits_.max_requests) {
+  if (IsFlood(1)) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(unsent_requests_, " answers wait to be read and more are asked for"));
+        absl::StrCat(unsent_answers_, " answers wait to be read and more are asked for"));
   }
   if (!requests_.emplace(request_id, Request()).second) {
     return absl::InvalidArgumentError(
         absl::StrCat("request_id ", request_id, " is in flight already"));
   }
+  ++to_come_;
   return absl::OkStatus();
+}
+
+bool SessionCredits::IsFlood(uint64_t more) const {
+  return unsent_answers_ + to_come_ + more > 2 * std::max(limits_.max_requests, widest_);
 }
 
 absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_t replies) {
@@ -35,7 +40,20 @@ absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_
         absl::StrCat(unsent_bytes_, " bytes of answers wait to be read and request ", request_id,
                      " asks for ", bytes, " more"));
   }
+  widest_ = std::max<uint64_t>(widest_, replies);
+  const uint64_t more = replies - 1;
+  if (more > 0 && requests_.size() > 1 && to_come_ + more > limits_.max_requests) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("request ", request_id, " asks for ", replies, " answers beside ",
+                     to_come_ - 1, " to come, more than max_requests = ", limits_.max_requests));
+  }
+  if (IsFlood(more)) {
+    return absl::ResourceExhaustedError(absl::StrCat(unsent_answers_,
+                                                     " answers wait to be read and request ",
+                                                     request_id, " asks for ", replies));
+  }
   asked_ += bytes;
+  to_come_ += more;
   requests_[request_id] = {bytes, replies};
   return absl::OkStatus();
 }
@@ -60,25 +78,27 @@ uint32_t SessionCredits::Answer(uint64_t request_id, uint64_t bytes) {
   bytes = std::min(bytes, request.bytes);
   request.bytes -= bytes;
   asked_ -= bytes;
+  --to_come_;
   return --request.replies;
 }
 
 void SessionCredits::End(uint64_t request_id) {
   const auto it = requests_.find(request_id);
   asked_ -= it->second.bytes;
+  to_come_ -= it->second.replies;
   requests_.erase(it);
 }
 
-void SessionCredits::Queue(uint64_t bytes, bool ends_request) {
-  unsent_.push_back({bytes, ends_request});
-  unsent_requests_ += ends_request ? 1 : 0;
+void SessionCredits::Queue(uint64_t bytes, bool is_answer) {
+  unsent_.push_back({bytes, is_answer});
+  unsent_answers_ += is_answer ? 1 : 0;
   unsent_bytes_ += bytes;
 }
 
 void SessionCredits::Sent() {
   if (unsent_.empty()) return;
   unsent_bytes_ -= unsent_.front().bytes;
-  unsent_requests_ -= unsent_.front().ends_request ? 1 : 0;
+  unsent_answers_ -= unsent_.front().is_answer ? 1 : 0;
   unsent_.pop_front();
 }
 

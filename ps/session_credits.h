@@ -21,19 +21,27 @@ struct CreditLimits {
 //
 // Three separate bounds: requests, pushed payload, payload asked for. A request is in flight until
 // its last answer is queued; the client cannot have fewer in flight than that, so a client that
-// counts is never closed. Answers queued and not yet taken by the transport are bounded too, with
-// as much again, since the client may have read an answer before we are told that it was taken.
-// RESOURCE_EXHAUSTED, a sentence: the frame is beyond a credit, and the session must be closed.
+// counts is never closed. A request with several answers counts as many requests as it has answers
+// to come; alone it may have any number. Answers queued and not yet taken by the transport are
+// bounded too, with as much again, since the client may have read an answer before we are told that
+// it was taken; so no session has more than 2 * max(max_requests, the answers of its widest
+// request) of them, payload or not. RESOURCE_EXHAUSTED, a sentence: the frame is beyond a credit,
+// and the session must be closed.
 //
 // Deterministic; no threads. Memory: one entry a request in flight and one an answer not taken.
 class SessionCredits {
  public:
   explicit SessionCredits(const CreditLimits& limits) : limits_(limits) {}
 
+  // What the client is told, with the answer to its hello.
+  void SetMaxRequests(uint64_t max_requests) { limits_.max_requests = max_requests; }
+  uint64_t max_requests() const { return limits_.max_requests; }
+
   // A request has arrived. INVALID_ARGUMENT: its id is 0, or that of a request in flight; the
   // session must be closed.
   absl::Status Begin(uint64_t request_id);
-  // It asks for `bytes` of payload, in `replies` answers. REQUIRES: it is in flight.
+  // It asks for `bytes` of payload, in `replies` answers. REQUIRES: it is in flight, this is called
+  // at most once for it, and replies >= 1.
   absl::Status AskFor(uint64_t request_id, uint64_t bytes, uint32_t replies);
   // Pushed payload has arrived.
   absl::Status Receive(uint64_t bytes);
@@ -47,9 +55,9 @@ class SessionCredits {
   // The request is ended by this answer, whatever was still to come. REQUIRES: it is in flight.
   void End(uint64_t request_id);
 
-  // A frame with `bytes` of payload is queued, the last answer of its request or not; one has been
-  // taken by the transport.
-  void Queue(uint64_t bytes, bool ends_request);
+  // A frame with `bytes` of payload is queued, an answer or a bare credit frame; one has been taken
+  // by the transport.
+  void Queue(uint64_t bytes, bool is_answer);
   void Sent();
   bool has_unsent() const { return !unsent_.empty(); }
 
@@ -71,17 +79,23 @@ class SessionCredits {
   // A frame queued and not taken by the transport.
   struct Unsent {
     uint64_t bytes = 0;
-    bool ends_request = false;
+    bool is_answer = false;
   };
 
-  const CreditLimits limits_;
+  // Whether `more` answers beside those to come and those unread are more than a client that counts
+  // can have.
+  bool IsFlood(uint64_t more) const;
+
+  CreditLimits limits_;
   absl::flat_hash_map<uint64_t, Request> requests_;  // looked up only
+  uint64_t to_come_ = 0;                             // answers, of all requests in flight
+  uint64_t widest_ = 1;                              // the most answers one request ever had
   uint64_t asked_ = 0;                               // payload, of all requests in flight
   uint64_t received_ = 0;                            // pushed payload, running totals
   uint64_t released_ = 0;
   uint64_t told_ = 0;
-  std::deque<Unsent> unsent_;     // the frames queued and not taken
-  uint64_t unsent_requests_ = 0;  // those that they end
+  std::deque<Unsent> unsent_;    // the frames queued and not taken
+  uint64_t unsent_answers_ = 0;  // of them
   uint64_t unsent_bytes_ = 0;
 };
 

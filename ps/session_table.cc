@@ -104,6 +104,15 @@ absl::StatusOr<std::optional<uint64_t>> SessionTable::Enter(Session* session,
   return replaced;
 }
 
+std::vector<uint64_t> SessionTable::ToldFewerRequests(uint64_t max_requests) const {
+  std::vector<uint64_t> told;
+  for (const auto& [id, session] : sessions_) {
+    const bool is_open = session.state == Session::State::kOpen;
+    if (is_open && session.credits.max_requests() < max_requests) told.push_back(id);
+  }
+  return told;
+}
+
 void SessionTable::LeavePlace(const Session& session) {
   if (session.state != Session::State::kOpen || session.role != SessionRole::kWorker) return;
   const auto place = places_.find(PlaceOf(session));
@@ -116,9 +125,9 @@ void SessionTable::MarkClosing(Session* session) {
   session->state = Session::State::kClosing;
 }
 
-void SessionTable::Queue(Session* session, uint64_t bytes, bool ends_request, absl::Time now) {
+void SessionTable::Queue(Session* session, uint64_t bytes, bool is_answer, absl::Time now) {
   if (!session->credits.has_unsent()) session->progress = now;
-  session->credits.Queue(bytes, ends_request);
+  session->credits.Queue(bytes, is_answer);
   Arm(session, Deadline(*session));
 }
 

@@ -81,11 +81,14 @@ class SessionTable {
   // FAILED_PRECONDITION: that session is the newer one, by its nonce; `session` must be closed.
   absl::StatusOr<std::optional<uint64_t>> Enter(Session* session, const HelloFrame& hello);
 
+  // The open sessions that were told a smaller max_requests.
+  std::vector<uint64_t> ToldFewerRequests(uint64_t max_requests) const;
+
   // It has been told to close.
   void MarkClosing(Session* session);
 
   // A frame with `bytes` of payload is queued for it; one of those was taken by the transport.
-  void Queue(Session* session, uint64_t bytes, bool ends_request, absl::Time now);
+  void Queue(Session* session, uint64_t bytes, bool is_answer, absl::Time now);
   void Sent(Session* session, absl::Time now);
 
   // The sessions whose time is over, and the status to close each with: DEADLINE_EXCEEDED, no

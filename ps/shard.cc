@@ -58,11 +58,23 @@ absl::Status ValidateShardOptions(const ShardOptions& options) {
   return Validate(options.schedule);
 }
 
+uint64_t StatedMaxRequests(const ShardOptions& options, uint64_t slices) {
+  constexpr uint64_t kSpare = 16;  // for what is not of a slice
+  const uint64_t given = options.limits.max_requests;
+  if (options.mode != ConsistencyMode::kBsp) return given;
+  // A contiguous range of parts has at most two maximal blocks on each level of the tree.
+  uint64_t blocks = 0;
+  for (uint64_t parts = 1; parts < options.gradient_shards; parts *= 2) blocks += 2;
+  const uint64_t needed = slices * (std::max<uint64_t>(blocks, 1) + 1) + kSpare;
+  return std::max(given, std::min(needed, kMostRequests));
+}
+
 Shard::Core::Core(ShardOptions options, BufferPool* pool)
     : options_(std::move(options)),
       pool_(pool),
       state_tensors_(StateTensors(options_.optimizer.type)),
       epoch_(options_.epoch),
+      max_requests_(StatedMaxRequests(options_, 0)),
       ledger_(options_.limits.max_workers, options_.limits.max_requests),
       sessions_(SessionOptions(options_.limits)) {}
 
@@ -259,6 +271,7 @@ void Shard::OnTick(absl::Time now, Effects* effects) {
 absl::Time Shard::NextDeadline() const { return core_->NextDeadline(); }
 ShardTotals Shard::totals() const { return core_->totals(); }
 ShardStatus Shard::status() const { return core_->status(); }
+uint64_t Shard::max_requests() const { return core_->max_requests(); }
 size_t Shard::slice_count() const { return core_->store().size(); }
 
 SliceSnapshot Shard::snapshot(size_t slice) const {

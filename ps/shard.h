@@ -26,7 +26,7 @@ enum class ConsistencyMode : uint32_t { kBsp = 1, kAsp = 2 };
 
 // The bounds that a shard states in its answer to hello, and its own. Each is at least 1.
 struct ShardLimits {
-  uint64_t max_requests = 4096;                    // of a session, in flight
+  uint64_t max_requests = 4096;                    // of a session, in flight; see StatedMaxRequests
   uint64_t max_push_bytes = uint64_t{64} << 20;    // of a session, received and not yet released
   uint64_t max_reply_bytes = uint64_t{256} << 20;  // of a session, asked for and not yet answered
   uint64_t max_frame_bytes = (uint64_t{4} << 20) - 1024;  // encoded
@@ -134,7 +134,9 @@ class Shard {
 
   // Takes over the slices that `layout` gives this shard and hands out the jobs that fill them;
   // every frame but hello is answered OVERLOADED until these are done. A later layout must have a
-  // greater epoch: then all begins anew at step 0, and whoever waited is answered MOVED.
+  // greater epoch: then all begins anew at step 0, and whoever waited is answered MOVED. Sessions
+  // that were told a smaller max_requests than is stated from now on are closed with UNAVAILABLE,
+  // so that they say hello again.
   // INVALID_ARGUMENT: the layout is not valid, a slice does not fit a frame, or init_weights do not
   // match, all of them listed. FAILED_PRECONDITION: its epoch is not newer. Nothing has changed
   // then.
@@ -157,6 +159,9 @@ class Shard {
   // When OnTick is due at the latest; InfiniteFuture: not before the next event.
   absl::Time NextDeadline() const;
 
+  // What the next answer to hello states: StatedMaxRequests of the layout that is installed.
+  uint64_t max_requests() const;
+
   ShardTotals totals() const;
   ShardStatus status() const;
   // By position, in the layout's order. For tests and the simulator.
@@ -172,6 +177,15 @@ class Shard {
 // that is not valid, a mode that is not known, max_frame_bytes above max_push_bytes or
 // max_reply_bytes.
 absl::Status ValidateShardOptions(const ShardOptions& options);
+
+// The most requests that any session may have in flight, whatever the layout.
+inline constexpr uint64_t kMostRequests = 131072;
+
+// The max_requests that a shard of `slices` slices states. A push of bsp keeps its request until
+// its step commits, so a worker that pushes every slice of all its blocks, and waits for every
+// slice of the next step, must not run out: else it waits for others that wait for it. So
+// options.limits.max_requests, or more if bsp needs more, up to kMostRequests.
+uint64_t StatedMaxRequests(const ShardOptions& options, uint64_t slices);
 
 }  // namespace weir
 

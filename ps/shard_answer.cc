@@ -14,11 +14,6 @@ uint64_t PayloadBytesOf(const decltype(ServerFrame::kind)& kind) {
   return 0;
 }
 
-bool EndsRequest(const decltype(ServerFrame::kind)& kind) {
-  if (const auto* pull = std::get_if<PullReplyFrame>(&kind)) return pull->remaining == 0;
-  return !std::holds_alternative<CreditFrame>(kind);
-}
-
 }  // namespace
 
 Session* Shard::Core::Asker(const RequestRef& request) {
@@ -43,7 +38,8 @@ void Shard::Core::Finish(const RequestRef& request, Kind kind) {
 }
 
 void Shard::Core::Queue(Session* session, const RequestRef& request, Kind kind) {
-  sessions_.Queue(session, PayloadBytesOf(kind), EndsRequest(kind), now_);
+  const bool is_answer = !std::holds_alternative<CreditFrame>(kind);
+  sessions_.Queue(session, PayloadBytesOf(kind), is_answer, now_);
   ServerFrame frame;
   frame.request_id = request.request_id;
   frame.epoch = epoch_;

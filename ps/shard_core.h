@@ -46,6 +46,7 @@ class Shard::Core {
   ShardStatus status() const;
   const ShardTotals& totals() const { return totals_; }
   const SliceStore& store() const { return store_; }
+  uint64_t max_requests() const { return max_requests_; }
 
   // Around each event: where its effects go, and its time. End hands out the credits that are due.
   void Begin(absl::Time now, Effects* effects);
@@ -173,6 +174,7 @@ class Shard::Core {
 
   // Of the present epoch.
   uint64_t epoch_;
+  uint64_t max_requests_;  // stated
   bool installed_ = false;
   size_t uninitialised_ = 0;  // slices
   std::string failure_;

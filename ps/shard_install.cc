@@ -44,8 +44,13 @@ absl::Status Shard::Core::Install(const Layout& layout) {
   store_ = SliceStore(layout, options_.shard);
   policy_ = MakePolicy(options_, store_.size());
   lanes_ = std::vector<Lane>(store_.size());
+  max_requests_ = StatedMaxRequests(options_, store_.size());
+  for (const uint64_t session : sessions_.ToldFewerRequests(max_requests_)) {
+    Close(sessions_.Find(session),
+          absl::UnavailableError("a layout that allows more requests has been installed"));
+  }
   // Two rounds of all slices, beside as many pushes as one session may have in flight.
-  ledger_.Forget(options_.limits.max_requests + 2 * store_.size());
+  ledger_.Forget(max_requests_ + 2 * store_.size());
   uninitialised_ = store_.size();
   failure_.clear();
   installed_ = true;

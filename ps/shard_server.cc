@@ -33,7 +33,10 @@ absl::StatusOr<std::unique_ptr<ShardServer>> ShardServer::Create(Options options
 }
 
 ShardServer::ShardServer(Options options, SessionOutlet* outlet)
-    : options_(std::move(options)), outlet_(outlet), shard_(options_.shard, &pool_) {}
+    : options_(std::move(options)),
+      outlet_(outlet),
+      shard_(options_.shard, &pool_),
+      max_requests_(shard_.max_requests()) {}
 
 ShardServer::~ShardServer() { Stop(); }
 
@@ -68,6 +71,7 @@ absl::Status ShardServer::Install(const Layout& layout) {
   absl::Status status;
   RunOnLoop([&] {
     status = shard_.Install(layout, options_.clock(), &effects_);
+    max_requests_ = std::max(max_requests_.load(), shard_.max_requests());
     Perform();
   });
   return status;
@@ -96,7 +100,7 @@ void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) 
     if (!running_ || stopping_) return;
     Load& load = load_[id];
     // A client within its credits has no more than these unanswered, wherever they are.
-    if (load.frames <= limits.max_requests &&
+    if (load.frames <= max_requests_ &&
         load.bytes + wire_bytes <= 2 * limits.max_push_bytes + limits.max_frame_bytes) {
       ++load.frames;
       load.bytes += wire_bytes;

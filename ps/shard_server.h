@@ -2,6 +2,7 @@
 #ifndef WEIR_PS_SHARD_SERVER_H_
 #define WEIR_PS_SHARD_SERVER_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -133,6 +134,9 @@ class ShardServer : public SessionHandler {
   Shard shard_;
   Effects effects_;
   std::deque<Job> jobs_;  // to be run on the loop
+
+  // The most ever stated to a session; written before it is stated, where the shard is.
+  std::atomic<uint64_t> max_requests_;
 
   absl::Mutex mu_;
   std::vector<Event> mailbox_ ABSL_GUARDED_BY(mu_);

@@ -41,7 +41,8 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
   reply.shard = options_.shard;
   reply.mode = static_cast<uint32_t>(options_.mode);
   reply.gradient_shards = options_.gradient_shards;
-  reply.max_requests = options_.limits.max_requests;
+  session->credits.SetMaxRequests(max_requests_);
+  reply.max_requests = max_requests_;
   reply.max_push_bytes = options_.limits.max_push_bytes;
   reply.max_reply_bytes = options_.limits.max_reply_bytes;
   reply.max_frame_bytes = options_.limits.max_frame_bytes;

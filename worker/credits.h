@@ -9,12 +9,14 @@ namespace weir {
 
 // What a request takes of a session's credits.
 struct CreditNeed {
+  uint64_t requests = 1;  // as many as it has answers
   uint64_t push_bytes = 0;
   uint64_t reply_bytes = 0;
 };
 
 // The client's count of one session's three credits: requests in flight, reply bytes asked for, and
-// pushed bytes that the shard has not yet taken over. Starts with nothing to spend. Deterministic.
+// pushed bytes that the shard has not yet taken over. A request that is alone in flight may have
+// any number of answers. Starts with nothing to spend. Deterministic.
 class Credits {
  public:
   void SetLimits(uint64_t max_requests, uint64_t max_push_bytes, uint64_t max_reply_bytes) {
@@ -29,18 +31,20 @@ class Credits {
            need.push_bytes <= max_push_bytes_;
   }
   bool Fits(const CreditNeed& need) const {
-    return requests_ < max_requests_ && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
+    const bool few =
+        requests_ == 0 ? max_requests_ > 0 : requests_ + need.requests <= max_requests_;
+    return few && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
            pushed_bytes_ - released_bytes_ + need.push_bytes <= max_push_bytes_;
   }
   // REQUIRES: Fits(need).
   void Take(const CreditNeed& need) {
-    ++requests_;
+    requests_ += need.requests;
     reply_bytes_ += need.reply_bytes;
     pushed_bytes_ += need.push_bytes;
   }
   // The request has been answered.
   void Answered(const CreditNeed& need) {
-    --requests_;
+    requests_ -= need.requests;
     reply_bytes_ -= need.reply_bytes;
   }
   // The shard's running total; one that goes back, or beyond what was sent, is cut to what can be
@@ -52,6 +56,7 @@ class Credits {
   // A new session with the same limits.
   void Reset() { requests_ = reply_bytes_ = pushed_bytes_ = released_bytes_ = 0; }
 
+  uint64_t max_requests() const { return max_requests_; }
   uint64_t max_push_bytes() const { return max_push_bytes_; }
   uint64_t max_reply_bytes() const { return max_reply_bytes_; }
 

@@ -38,6 +38,7 @@ TEST_F(SessionCreditsTest, PushBytesAreBoundedUntilReleased) {
 }
 
 TEST_F(SessionCreditsTest, ReplyBytesAreBoundedUntilAnswered) {
+  credits.SetMaxRequests(4);
   credits.Begin(1).IgnoreError();
   credits.Begin(2).IgnoreError();
   EXPECT_TRUE(credits.AskFor(1, 900, 3).ok());
@@ -57,7 +58,7 @@ TEST_F(SessionCreditsTest, AnswersThatNobodyReadsAreBounded) {
   for (uint64_t id = 1; id <= 6; ++id) {
     EXPECT_TRUE(credits.Begin(id).ok());
     credits.End(id);
-    credits.Queue(0, /*ends_request=*/true);
+    credits.Queue(0, /*is_answer=*/true);
   }
   EXPECT_EQ(credits.Begin(7).code(), absl::StatusCode::kResourceExhausted);
   credits.Sent();
@@ -65,12 +66,51 @@ TEST_F(SessionCreditsTest, AnswersThatNobodyReadsAreBounded) {
 }
 
 TEST_F(SessionCreditsTest, OneRequestMayHaveAnyNumberOfAnswersUnread) {
-  for (int answer = 0; answer < 20; ++answer) credits.Queue(0, /*ends_request=*/false);
+  EXPECT_TRUE(credits.Begin(1).ok());
+  EXPECT_TRUE(credits.AskFor(1, 0, 20).ok());
+  for (int answer = 0; answer < 20; ++answer) {
+    credits.Answer(1, 0);
+    credits.Queue(0, /*is_answer=*/true);
+  }
+  EXPECT_TRUE(credits.Begin(2).ok());
+}
+
+TEST_F(SessionCreditsTest, ARequestCountsAsManyAsItHasAnswersToCome) {
+  EXPECT_TRUE(credits.Begin(1).ok());
+  EXPECT_TRUE(credits.Begin(2).ok());
+  EXPECT_EQ(credits.AskFor(2, 0, 3).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(credits.AskFor(2, 0, 2).ok());
+  EXPECT_EQ(credits.Begin(3).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(credits.Answer(2, 0), 1u);
+  EXPECT_TRUE(credits.Begin(3).ok());
+  for (const uint64_t id : {1, 2, 3}) credits.End(id);
+  EXPECT_TRUE(credits.Begin(4).ok());
+  EXPECT_TRUE(credits.AskFor(4, 0, 100).ok()) << "alone, any number";
+  EXPECT_EQ(credits.Begin(5).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(SessionCreditsTest, UnreadAnswersWithoutPayloadAreBoundedHoweverFewRequestsAskForThem) {
+  uint64_t id = 0;
+  uint64_t unread = 0;
+  while (true) {
+    if (!credits.Begin(++id).ok() || !credits.AskFor(id, 0, 10).ok()) break;
+    while (credits.InFlight(id)) {
+      credits.Answer(id, 0);
+      credits.Queue(0, /*is_answer=*/true);
+      ++unread;
+    }
+    ASSERT_LE(unread, 20u);
+  }
+  EXPECT_EQ(unread, 20u);
+}
+
+TEST_F(SessionCreditsTest, BareCreditFramesAreNoAnswers) {
+  for (int frame = 0; frame < 20; ++frame) credits.Queue(0, /*is_answer=*/false);
   EXPECT_TRUE(credits.Begin(1).ok());
 }
 
 TEST_F(SessionCreditsTest, BytesThatNobodyReadsAreBounded) {
-  credits.Queue(1500, /*ends_request=*/true);
+  credits.Queue(1500, /*is_answer=*/true);
   credits.Begin(1).IgnoreError();
   EXPECT_EQ(credits.AskFor(1, 501, 1).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(credits.AskFor(1, 500, 1).ok());

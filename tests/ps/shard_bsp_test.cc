@@ -425,21 +425,22 @@ TEST_F(ShardBspTest, StatusNamesTheLeastStepAndWhomItWaitsFor) {
 
 TEST_F(ShardBspTest, AWorkerThatNeverConfirmsIsOverloadedNotForgotten) {
   ShardHarness::Options options = TwoParts();
-  options.shard.limits.max_requests = 2;  // and twice the four slices: ten outcomes
+  options.shard.limits.max_requests = 2;
   ShardHarness small(options);
+  const uint64_t outcomes = small.shard.max_requests() + 2 * small.shard.slice_count();
   const uint64_t session = small.Connect(1);
   PushReplyFrame reply;
-  for (uint64_t sequence = 1; sequence <= 11; ++sequence) {
+  for (uint64_t sequence = 1; sequence <= outcomes + 1; ++sequence) {
     PushFrame ahead = small.PushOf(1, sequence, 0, 1.0f);
     ahead.step = ahead.base_version = 99;
     reply = small.PushReply(session, small.Send(session, ahead));
-    EXPECT_EQ(reply.outcome, sequence <= 10 ? Outcome::kInvalid : Outcome::kOverloaded);
+    EXPECT_EQ(reply.outcome, sequence <= outcomes ? Outcome::kInvalid : Outcome::kOverloaded);
   }
   EXPECT_GT(reply.retry_after_ms, 0u);
   EXPECT_THAT(reply.reason, HasSubstr("lowest_pending"));
-  PushFrame confirms = small.PushOf(1, 11, 0, 1.0f);
+  PushFrame confirms = small.PushOf(1, outcomes + 1, 0, 1.0f);
   confirms.step = confirms.base_version = 99;
-  confirms.lowest_pending = 11;
+  confirms.lowest_pending = outcomes + 1;
   EXPECT_EQ(small.PushReply(session, small.Send(session, confirms)).outcome, Outcome::kInvalid);
 }
 

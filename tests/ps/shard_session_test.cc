@@ -384,11 +384,22 @@ class ShardBoundTest : public testing::Test {
 };
 
 TEST_F(ShardBoundTest, MoreRequestsThanTheCreditCloseTheSessionAndTheOthersGoOn) {
+  ShardHarness::Options options = Small();
+  options.shard.mode = ConsistencyMode::kAsp;  // states no more than it is given
+  ShardHarness harness(options);
   const uint64_t other = harness.Connect(2);
   const uint64_t session = harness.Connect(1);
-  for (int i = 0; i < 3; ++i) harness.Send(session, harness.PullOf(0, PullCondition::kStep, 5));
+  harness.jobs_run_at_once = false;  // nothing is answered
+  PushFrame skip = harness.PushOf(1, 1, 0, 0.0f);
+  skip.gradient = Payload();
+  const auto push = [&] {
+    ++skip.sequence;
+    harness.Send(session, skip);
+  };
+  harness.Send(session, harness.PushOf(1, 1, 0, 1.0f));
+  for (int i = 0; i < 2; ++i) push();
   EXPECT_TRUE(harness.CloseStatus(session).ok());
-  harness.Send(session, harness.PullOf(0));
+  push();
   EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(harness.PullReply(other, harness.Send(other, harness.PullOf(0))).version, 0u);
 }
@@ -412,6 +423,69 @@ TEST_F(ShardBoundTest, MoreAnswersThanTheCreditCloseTheSession) {
   EXPECT_TRUE(harness.CloseStatus(session).ok());
   harness.Send(session, harness.PullOf(0));
   EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ShardRequestsTest, AStepOfBspFitsWhatTheShardStates) {
+  ShardOptions options;
+  EXPECT_EQ(StatedMaxRequests(options, 10), 4096u);
+  EXPECT_EQ(StatedMaxRequests(options, 5000), 5000u * 2 + 16) << "its pushes, and its pulls";
+  options.gradient_shards = 6;  // three levels
+  EXPECT_EQ(StatedMaxRequests(options, 5000), 5000u * 7 + 16);
+  EXPECT_EQ(StatedMaxRequests(options, 100000), kMostRequests);
+  options.limits.max_requests = 200000;
+  EXPECT_EQ(StatedMaxRequests(options, 100000), 200000u);
+  options.limits.max_requests = 5;
+  options.mode = ConsistencyMode::kAsp;  // no push waits for another
+  EXPECT_EQ(StatedMaxRequests(options, 5000), 5u);
+}
+
+TEST(ShardRequestsTest, TheShardStatesAndKeepsToWhatItsLayoutNeeds) {
+  ShardHarness::Options options;
+  options.shard.gradient_shards = 2;
+  options.shard.limits.max_requests = 3;
+  ShardHarness harness(options);
+  const uint64_t stated = 4 * 3 + 16;
+  const uint64_t session = harness.Open();
+  const std::vector<ServerFrame> answer =
+      harness.Answers(session, harness.Send(session, harness.HelloOf(1)));
+  ASSERT_EQ(answer.size(), 1u);
+  EXPECT_EQ(std::get<HelloReplyFrame>(answer[0].kind).max_requests, stated);
+  for (uint64_t i = 0; i < stated; ++i)
+    harness.Send(session, harness.PullOf(0, PullCondition::kStep, 1));
+  EXPECT_TRUE(harness.CloseStatus(session).ok());
+  harness.Send(session, harness.PullOf(0));
+  EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ShardRequestsTest, WhoSaidHelloBeforeALayoutThatAllowsMoreSaysItAgain) {
+  ShardHarness::Options options;
+  options.install = false;
+  options.shard.limits.max_requests = 3;
+  ShardHarness harness(options);
+  const uint64_t early = harness.Connect(1);
+  ASSERT_TRUE(harness.Install(1).ok());
+  EXPECT_EQ(harness.CloseStatus(early).code(), absl::StatusCode::kUnavailable);
+  const uint64_t late = harness.Connect(1, 1, /*nonce=*/2);
+  ASSERT_TRUE(harness.Install(2).ok());
+  EXPECT_TRUE(harness.CloseStatus(late).ok()) << "it was told as much";
+}
+
+TEST(ShardRequestsTest, AFloodOfConditionalPullsWithoutReadingIsClosed) {
+  ShardHarness::Options options;
+  options.shard.limits.max_requests = 50;
+  ShardHarness harness(options);
+  const uint64_t session = harness.Connect(1);
+  harness.frames_are_taken_at_once = false;
+  PullFrame pull = harness.PullOf(0, PullCondition::kHave, 0);
+  pull.offset = pull.count = 0;  // all four slices
+  uint64_t pulls = 0;
+  while (harness.CloseStatus(session).ok() && pulls < 1000) {
+    harness.Send(session, pull);
+    ++pulls;
+  }
+  EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(harness.CloseStatus(session).message()), HasSubstr("wait to be read"));
+  EXPECT_EQ(pulls, 26u) << "two times fifty answers";
 }
 
 TEST_F(ShardBoundTest, ASyncOfManySlicesThatAreNotYetReadLeavesRoomForOtherRequests) {

@@ -183,6 +183,28 @@ TEST_F(ClientPullTest, SyncCutByALostConnectionBeginsAnew) {
   EXPECT_EQ(a_[0], 8);
 }
 
+TEST_F(ClientPullTest, ASyncCountsAsManyRequestsAsItHasAnswers) {
+  hello_.max_requests = 2;
+  Start();
+  const uint64_t b = Pull({{1, ViewB()}});
+  Sync({{0, ViewA()}, {1, ViewB()}});  // two answers of shard 0, one of shard 1
+  EXPECT_EQ(sent_[0].size(), 1u) << "the pull";
+  EXPECT_EQ(sent_[1].size(), 1u);
+  AnswerPull(0, 1, 1);
+  EXPECT_TRUE(Done(b));
+  ASSERT_EQ(sent_[0].size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<SyncFrame>(sent_[0].front().kind));
+}
+
+TEST_F(ClientPullTest, ASyncOfMoreAnswersThanRequestsGoesAlone) {
+  hello_.max_requests = 1;
+  Start();
+  Sync({{0, ViewA()}, {1, ViewB()}});
+  EXPECT_EQ(sent_[0].size(), 1u);
+  Pull({{1, ViewB()}});
+  EXPECT_EQ(sent_[0].size(), 1u) << "it waits for the sync";
+}
+
 TEST_F(ClientPullTest, RequestsBeyondTheCreditWaitFirstLayersFirst) {
   hello_.max_requests = 1;
   Start();

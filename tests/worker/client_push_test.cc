@@ -256,6 +256,38 @@ TEST_F(ClientPushTest, IdleTicketIsGivenUpWhenTheShardStaysFull) {
   EXPECT_EQ(Code(PushB(abandoned)), StatusCode::kInvalidArgument);
 }
 
+TEST_F(ClientPushTest, BlocksOfAStepBeyondTheRequestsAreRefusedAtOnce) {
+  hello_.max_requests = 2;
+  Start();
+  PushOptions options;
+  options.step = 7;
+  const std::vector<TensorPush> all = {{0, GradientA()}, {1, GradientB()}};
+  const uint64_t first = Push(all, options);
+  options.first_part = 1;
+  const uint64_t second = Push(all, options);
+  EXPECT_EQ(Code(second), StatusCode::kResourceExhausted);
+  EXPECT_EQ(Message(second),
+            "step 7 does not fit: shard 0 (host0:1) takes 2 requests at once, and this push of 2 "
+            "slices comes beside 1 blocks of the step with 2 requests that wait for it: use a "
+            "larger slice_bytes or fewer gradient_shards");
+  EXPECT_FALSE(Done(first));
+  options.step = 8;
+  EXPECT_FALSE(Done(Push(all, options))) << "another step waits its turn";
+}
+
+TEST_F(ClientPushTest, OneBlockOfMoreSlicesThanRequestsGoesSliceBySlice) {
+  hello_.max_requests = 1;
+  Start();
+  const uint64_t call = Push({{0, GradientA()}, {1, GradientB()}});
+  for (const uint32_t shard : {0, 0, 1}) {
+    ASSERT_EQ(sent_[shard].size(), 1u);
+    uint64_t id = 0;
+    const PushFrame push = NextAs<PushFrame>(shard, &id);
+    Answer(shard, id, Outcomes(push, Outcome::kApplied, 1));
+  }
+  EXPECT_TRUE(Done(call));
+}
+
 TEST_F(ClientPushTest, TicketAsksHowAPushEndedAfterItsDeadline) {
   Start();
   const uint64_t sequence = Value<uint64_t>(NewSequence());

@@ -116,6 +116,24 @@ TEST(TrainTest, AnyShardsAndWorkersGiveTheBitsOfAPlainLoop) {
   }
 }
 
+// A push keeps its request until the step commits: all blocks of all slices must fit at once.
+TEST(TrainTest, MoreSlicesTimesBlocksThanTheDefaultRequestsDoNotStandStill) {
+  const ModelOf make = [] {
+    return std::make_unique<CountingModel>(
+        std::vector<TensorSpec>{{"w", {4200 * 16}, {Initializer::Kind::kNormal, 0, 0.5}}});
+  };
+  RunSetup setup;
+  setup.train.steps = 2;
+  setup.cluster.slice_bytes = 64;
+  setup.cluster.gradient_shards = 6;
+  const PlainLoop::Tensors plain = Plain(setup, make);
+  for (setup.cluster.workers = 1; setup.cluster.workers <= 2; ++setup.cluster.workers) {
+    LocalCluster cluster(setup.cluster);
+    ExpectOk(TrainAll(&cluster, setup, make));
+    EXPECT_TRUE(SameBits(cluster.Weights(), plain)) << setup.cluster.workers << " workers";
+  }
+}
+
 TEST(TrainTest, EmptyPartsAndEmptyStepsGiveTheBitsOfAPlainLoop) {
   const ModelOf make = [] {
     auto model = std::make_unique<CountingModel>();
