@@ -157,9 +157,9 @@ absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint6
     const uint64_t count = static_cast<uint64_t>(tensors[i].count());
     const uint64_t length = SliceLength(count, slice_bytes / sizeof(float));
     if ((count + length - 1) / length > kMaxSlices - layout.slices.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("slices of ", slice_bytes,
-                                                     " bytes cut the model into more than ",
-                                                     kMaxSlices, ": make slice_bytes larger"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("slices of ", slice_bytes, " bytes cut the model into more than ",
+                       kMaxSlices, ", the most there may be: use a larger slice_bytes"));
     }
     for (uint64_t offset = 0; offset < count; offset += length) {
       layout.slices.push_back(

@@ -11,7 +11,8 @@
 
 namespace weir {
 
-// How a tensor is filled at step 0; weir/tensor.h of the worker API and proto/weir/v1/types.proto say the same.
+// How a tensor is filled at step 0; weir/tensor.h of the worker API and proto/weir/v1/types.proto
+// say the same.
 struct InitializerSpec {
   enum class Kind { kZeros = 0, kConstant, kUniform, kNormal, kXavierUniform, kHeNormal };
   Kind kind = Kind::kZeros;
@@ -46,26 +47,30 @@ struct SliceSpec {
 struct Layout {
   uint64_t epoch = 0;
   std::vector<TensorShape> tensors;
-  std::vector<SliceSpec> slices;                // in the order of (tensor_id, offset)
-  std::vector<std::string> shard_addresses;     // host:port by shard; may be empty where no address is needed
+  std::vector<SliceSpec> slices;  // in the order of (tensor_id, offset)
+  std::vector<std::string>
+      shard_addresses;  // host:port by shard; may be empty where no address is needed
 };
 
 constexpr size_t kMaxTensors = 65536;
-constexpr size_t kMaxSlices = 1 << 20;
+constexpr size_t kMaxSlices = 131072;
 constexpr size_t kMaxNameBytes = 255;
 constexpr size_t kMaxDimensions = 16;
 
-// Checks a declaration: at least one tensor, names unique, non-empty, printable ASCII without spaces and within kMaxNameBytes,
-// dimensions positive and within kMaxDimensions. INVALID_ARGUMENT names the tensor and what is wrong.
+// Checks a declaration: at least one tensor, names unique, non-empty, printable ASCII without
+// spaces and within kMaxNameBytes, dimensions positive and within kMaxDimensions. INVALID_ARGUMENT
+// names the tensor and what is wrong.
 absl::Status ValidateTensors(const std::vector<TensorShape>& tensors);
 
-// Cuts `tensors` into slices of at most `slice_bytes` (a multiple of 4) and places them by size: the largest first, each on the
-// shard with the fewest bytes so far, ties to the lowest id. A tensor is cut into equal slices whose lengths are multiples of 16
-// elements but for the last. Pure: the same arguments give the same layout in every process.
-absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint64_t slice_bytes, uint32_t shards,
-                                  uint64_t epoch);
+// Cuts `tensors` into slices of at most `slice_bytes` (a multiple of 4) and places them by size:
+// the largest first, each on the shard with the fewest bytes so far, ties to the lowest id. A
+// tensor is cut into equal slices whose lengths are multiples of 16 elements but for the last.
+// Pure: the same arguments give the same layout in every process.
+absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint64_t slice_bytes,
+                                  uint32_t shards, uint64_t epoch);
 
-// Checks a layout that came from outside: slices in order, without gap or overlap, of known tensors and shards.
+// Checks a layout that came from outside: slices in order, without gap or overlap, of known tensors
+// and shards.
 absl::Status ValidateLayout(const Layout& layout, uint32_t shards);
 
 }  // namespace weir

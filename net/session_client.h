@@ -44,7 +44,7 @@ class SessionClient {
   struct Options {
     FrameLimits limits;
     size_t max_queued_frames =
-        16384;  // not yet taken by the transport; credits keep a session well below
+        262144;  // not yet taken by the transport; credits keep a session well below
     uint64_t max_queued_bytes = uint64_t{320} << 20;  // the same, of whole frames
   };
 

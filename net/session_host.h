@@ -58,8 +58,8 @@ class SessionHost {
  public:
   struct Options {
     FrameLimits limits;
-    size_t max_sessions = 16384;       // one more is closed with RESOURCE_EXHAUSTED
-    size_t max_queued_frames = 16384;  // of one session, not yet taken by the transport
+    size_t max_sessions = 16384;        // one more is closed with RESOURCE_EXHAUSTED
+    size_t max_queued_frames = 262144;  // of one session, not yet taken by the transport
     uint64_t max_queued_bytes = uint64_t{320}
                                 << 20;  // the same; credits keep a session well below both
     absl::Duration hello_timeout = absl::Seconds(10);  // then DEADLINE_EXCEEDED

@@ -12,7 +12,7 @@ namespace {
 // Of an encoded frame, at most.
 constexpr uint64_t kBindingBytes = 32;    // a binding, beside its name and dimensions
 constexpr uint64_t kDimensionBytes = 11;  // a dimension of its shape
-constexpr uint64_t kSliceBytes = 40;      // a slice
+constexpr uint64_t kSliceBytes = 26;      // a slice
 
 bool IsKnown(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
 

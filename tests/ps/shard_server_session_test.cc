@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,12 +31,20 @@ class Client : public SessionClientHandler {
   explicit Client(const std::string& address) : client_(MakeChannel(address), this) {}
   ~Client() override { client_.Close(); }
 
-  void Send(uint64_t request, uint64_t epoch, decltype(ClientFrame::kind) kind) {
+  absl::Status TrySend(uint64_t request, uint64_t epoch, decltype(ClientFrame::kind) kind) {
     ClientFrame frame;
     frame.request_id = request;
     frame.epoch = epoch;
     frame.kind = std::move(kind);
-    EXPECT_TRUE(client_.Send(std::move(frame)).ok());
+    return client_.Send(std::move(frame));
+  }
+  void Send(uint64_t request, uint64_t epoch, decltype(ClientFrame::kind) kind) {
+    EXPECT_TRUE(TrySend(request, epoch, std::move(kind)).ok());
+  }
+  // false: answers are not read until it is true again.
+  void Read(bool reads) {
+    absl::MutexLock lock(&mu_);
+    reads_ = reads;
   }
   std::vector<ServerFrame> Wait(uint64_t request, size_t frames) {
     absl::MutexLock lock(&mu_);
@@ -54,6 +63,7 @@ class Client : public SessionClientHandler {
 
   void OnFrame(ServerFrame&& frame, size_t) override {
     absl::MutexLock lock(&mu_);
+    mu_.Await(absl::Condition(&reads_));
     frames_[frame.request_id].push_back(std::move(frame));
   }
   void OnClosed(const absl::Status& status) override {
@@ -65,6 +75,7 @@ class Client : public SessionClientHandler {
  private:
   absl::Mutex mu_;
   std::map<uint64_t, std::vector<ServerFrame>> frames_ ABSL_GUARDED_BY(mu_);
+  bool reads_ ABSL_GUARDED_BY(mu_) = true;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   SessionClient client_;
@@ -78,6 +89,9 @@ class ShardServerSessionTest : public testing::Test {
     options.shard.job_token = "token";
     options.shard.gradient_shards = 2;
     options.shard.schedule.base_rate = 1;
+    Serve(options, *MakeLayout({{"w", {kElements}, {}}}, kSliceBytes, 1, 1));
+  }
+  void Serve(const ShardServer::Options& options, const Layout& layout) {
     server_ = *ShardServer::Create(options, &outlet_);
     host_.AddShard(0, server_.get());
     ServerHost::Options serving;
@@ -85,7 +99,7 @@ class ShardServerSessionTest : public testing::Test {
     serving.services = {host_.service()};
     listener_ = *ServerHost::Start(serving);
     ASSERT_TRUE(server_->Start().ok());
-    ASSERT_TRUE(server_->Install(*MakeLayout({{"w", {kElements}, {}}}, kSliceBytes, 1, 1)).ok());
+    ASSERT_TRUE(server_->Install(layout).ok());
     while (!server_->serving()) std::this_thread::yield();
   }
   void TearDown() override {
@@ -161,6 +175,69 @@ TEST_F(ShardServerSessionTest, AWrongTokenClosesTheSessionWithASentence) {
   const absl::Status status = client.WaitForClose();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_NE(std::string(status.message()).find("job token"), std::string::npos);
+}
+
+// One tensor of many small slices, asynchronous: nothing but the sessions bounds what is in flight.
+class ManySlicesTest : public ShardServerSessionTest {
+ protected:
+  static constexpr uint64_t kSlices = 20000;
+
+  void SetUp() override {
+    ShardServer::Options options;
+    options.shard.epoch = 1;
+    options.shard.job_token = "token";
+    options.shard.mode = ConsistencyMode::kAsp;
+    Serve(options, *MakeLayout({{"w", {16 * kSlices}, {}}}, 64, 1, 1));
+  }
+  // Of all slices, those whose version is not 0.
+  static PullFrame PullAll() {
+    PullFrame pull;
+    pull.tensor_id = 1;
+    pull.condition = PullCondition::kHave;
+    return pull;
+  }
+};
+
+TEST_F(ManySlicesTest, ASyncOfMoreSlicesThanAnyDefaultBoundIsAnswered) {
+  Client client(listener_->address());
+  client.Send(1, 0, HelloOf(0));
+  client.Wait(1, 1);
+  for (uint64_t request = 2; request < 5; ++request) {
+    client.Send(request, 1, SyncFrame());
+    const std::vector<ServerFrame> answers = client.Wait(request, kSlices);
+    ASSERT_EQ(answers.size(), kSlices);
+    EXPECT_EQ(std::get<PullReplyFrame>(answers.back().kind).remaining, 0u);
+  }
+}
+
+TEST_F(ManySlicesTest, WhoDoesNotReadIsStillSentAWholeSync) {
+  Client client(listener_->address());
+  client.Send(1, 0, HelloOf(0));
+  client.Wait(1, 1);
+  client.Read(false);
+  client.Send(2, 1, SyncFrame());
+  while (host_.statistics().queued_frames == 0) std::this_thread::yield();
+  server_->totals();  // the shard has answered: all that is not on its way is queued
+  client.Read(true);
+  EXPECT_EQ(client.Wait(2, kSlices).size(), kSlices);
+}
+
+TEST_F(ManySlicesTest, AFloodOfConditionalPullsWithoutReadingIsClosedWithASentence) {
+  Client client(listener_->address());
+  client.Send(1, 0, HelloOf(0));
+  client.Wait(1, 1);
+  client.Read(false);
+  uint64_t most = 0;
+  for (uint64_t request = 2; request < 100; ++request) {
+    client.TrySend(request, 1, PullAll()).IgnoreError();
+    server_->totals();  // the shard has seen it
+    most = std::max(most, host_.statistics().queued_frames);
+  }
+  EXPECT_LE(most, 3 * kSlices);
+  client.Read(true);
+  const absl::Status status = client.WaitForClose();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(std::string(status.message()).find("request"), std::string::npos) << status;
 }
 
 }  // namespace
