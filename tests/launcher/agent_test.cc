@@ -89,10 +89,16 @@ class AgentTest : public ::testing::Test {
   }
 
   // Starts a shell that says a process number when ready, and returns that number.
-  pid_t StartAndLearn(const std::string& name, const std::string& script) {
+  pid_t Learn(const std::string& name, const std::string& script) {
     EXPECT_TRUE(agent->Send(Shell(name, script)).ok());
     int pid = 0;
     EXPECT_TRUE(absl::SimpleAtoi(Await(Kind::kReady, name).text, &pid));
+    return pid;
+  }
+
+  // The same, for a shell that goes on.
+  pid_t StartAndLearn(const std::string& name, const std::string& script) {
+    const pid_t pid = Learn(name, script);
     EXPECT_TRUE(Exists(pid));
     return pid;
   }
@@ -178,7 +184,7 @@ TEST_F(AgentTest, ANameThatRunsAlreadyIsRefused) {
 }
 
 TEST_F(AgentTest, WhatAProcessLeavesInItsGroupEndsWithIt) {
-  const pid_t left = StartAndLearn("w", "sleep 1000 & echo $! >&3");
+  const pid_t left = Learn("w", "sleep 1000 & echo $! >&3");
   EXPECT_EQ(Await(Kind::kExited, "w").end, (ProcessEnd{false, 0}));
   // Killed with its group before the report, and reaped when the agent has ended at the latest.
   EndCleanly(absl::ZeroDuration());
