@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/weight_export.h"
 
-#include <grpcpp/grpcpp.h>
-
 #include <memory>
 #include <utility>
 
