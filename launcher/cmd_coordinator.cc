@@ -157,7 +157,7 @@ int Coordinate(const std::string& program, Topology topology) {
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
-  const bool insecure = FLAGS_insecure || topology.security.mode == SecurityMode::kNone;
+  const bool insecure = topology.security.mode == SecurityMode::kNone;
   Coordinator coordinator(*std::move(options), run_dir, insecure);
   absl::Status listening = coordinator.Listen();
   if (!listening.ok()) return ExitWith(program, listening.message(), 1);
@@ -174,8 +174,7 @@ int CmdCoordinator(const std::string& program, const std::vector<std::string>& w
       "--coordinator=HOST:PORT, join it. With --run_dir it saves the weights and a summary when "
       "every worker has\n"
       "left, stops the servers, and ends.";
-  table.flags = {"topology", "servers",    "workers",  "host",
-                 "port",     "token_file", "insecure", "run_dir"};
+  table.flags = {"topology", "servers", "workers", "host", "port", "token_file", "run_dir"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set consistency.mode=asp";
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);

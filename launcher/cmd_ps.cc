@@ -22,12 +22,13 @@ DEFINE_int32(job_threads, 0, "threads for the arithmetic of each shard; 0: the s
 namespace weir {
 namespace {
 
-// The job of a server that is alone: it coordinates too.
+// The job of a server that is alone: it coordinates too. `*insecure`: its security.mode is none.
 absl::StatusOr<std::unique_ptr<CoordinatorService>> CoordinateAlone(
-    std::vector<std::string> settings) {
+    std::vector<std::string> settings, bool* insecure) {
   settings.push_back("servers.count=1");
   std::optional<Topology> topology = TopologyOfProcess(std::move(settings));
   if (!topology) return absl::InvalidArgumentError("the topology is wrong");
+  *insecure = topology->security.mode == SecurityMode::kNone;
   absl::StatusOr<Membership::Options> options = JobOfProcess(&*topology);
   if (!options.ok()) return options.status();
   return std::make_unique<CoordinatorService>(*std::move(options));
@@ -44,7 +45,6 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   options.port = FLAGS_port;
   options.advertise = FLAGS_advertise;
   options.host_name = HostName();
-  options.insecure = FLAGS_insecure;
   options.job_threads = FLAGS_job_threads;
 
   sigset_t signals;
@@ -53,7 +53,8 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
   std::unique_ptr<CoordinatorService> alone;
   if (options.coordinator.empty()) {
-    absl::StatusOr<std::unique_ptr<CoordinatorService>> made = CoordinateAlone(settings);
+    absl::StatusOr<std::unique_ptr<CoordinatorService>> made =
+        CoordinateAlone(settings, &options.insecure);
     if (!made.ok()) return ExitWith(program, made.status().message(), kExitBadTopology);
     alone = *std::move(made);
     options.services.push_back(alone->service());
@@ -79,8 +80,8 @@ int CmdPs(const std::string& program, const std::vector<std::string>& words) {
       "Holds a share of a job's weights, as one of its servers. Without a coordinator it is one "
       "itself: a\n"
       "job of one server, with the --workers, --topology and --set of weir-coordinator.";
-  table.flags = {"coordinator", "rank",       "shards",      "host",     "port",   "advertise",
-                 "insecure",    "token_file", "job_threads", "topology", "workers"};
+  table.flags = {"coordinator", "rank",       "shards",      "host",     "port",
+                 "advertise",   "token_file", "job_threads", "topology", "workers"};
   table.repeated = "set";
   table.repeated_help = "alone: set a key of the topology";
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);

@@ -18,7 +18,6 @@ DEFINE_string(token_file, "", "a file with the job's token; else WEIR_TOKEN_FILE
 DEFINE_string(run_dir, "", "the directory for logs and results");
 DEFINE_int32(servers, 0, "how many servers; 0: as the topology says, or 1");
 DEFINE_int32(workers, 0, "how many workers; 0: as the topology says, or 1");
-DEFINE_bool(insecure, false, "serve other hosts without a token");
 
 namespace weir {
 namespace {

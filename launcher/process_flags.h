@@ -17,7 +17,6 @@ DECLARE_string(token_file);
 DECLARE_string(run_dir);
 DECLARE_int32(servers);
 DECLARE_int32(workers);
-DECLARE_bool(insecure);
 
 namespace weir {
 
