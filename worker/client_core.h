@@ -147,7 +147,7 @@ class Client::Core {
   Status PlanPush(uint64_t id, ClientCall& call);
   Status CutPull(ClientCall& call);
   void AskPulls(uint64_t id, ClientCall& call);
-  Status CheckStepFits(const ClientCall& call) const;
+  Status CheckStepFits(const ClientCall& call, std::set<uint64_t>* others) const;
   Status CutPush(ClientCall& call);
   void Ask(uint64_t id, ClientCall& call, ClientRequest request);
   bool Adopt(uint64_t id, ClientCall& call, size_t piece);

@@ -226,6 +226,7 @@ Status Client::Core::CutPush(ClientCall& call) {
       piece.outcome.tensor = push.tensor;
       piece.outcome.offset = slice.offset;
       piece.outcome.count = slice.count;
+      piece.outcome.base_version = piece.base;
       call.pieces.push_back(piece);
     }
   }
@@ -244,12 +245,11 @@ Status Client::Core::CutPush(ClientCall& call) {
 // A push of bsp keeps its requests until its step commits, and the step commits only when this
 // worker's other blocks are in too: those that do not fit beside the first would wait until the
 // deadline.
-Status Client::Core::CheckStepFits(const ClientCall& call) const {
+Status Client::Core::CheckStepFits(const ClientCall& call, std::set<uint64_t>* others) const {
   if (!options_.bsp) return Status();
   std::vector<uint64_t> here(sessions_.size());
   for (const ClientPiece& piece : call.pieces) ++here[slices_.slice(piece.slice).shard];
   std::vector<uint64_t> beside;  // requests of the same step by shard, counted when it may matter
-  std::set<uint64_t> others;
   for (size_t shard = 0; shard < sessions_.size(); ++shard) {
     const uint64_t limit = sessions_[shard].credits.max_requests();
     if (requests_.size() + here[shard] <= limit) continue;
@@ -259,15 +259,15 @@ Status Client::Core::CheckStepFits(const ClientCall& call) const {
         if (request.kind != ClientRequestKind::kPush || request.orphan) continue;
         if (calls_.at(request.call).push_options.step != call.push_options.step) continue;
         ++beside[request.shard];
-        others.insert(request.call);
+        others->insert(request.call);
       }
     }
     if (here[shard] == 0 || beside[shard] == 0 || beside[shard] + here[shard] <= limit) continue;
     return Status(StatusCode::kResourceExhausted,
                   absl::StrCat("step ", call.push_options.step, " does not fit: ", ShardName(shard),
-                               " takes ", limit, " requests at once, and this push of ",
-                               here[shard], " slices comes beside ", others.size(),
-                               " blocks of the step with ", beside[shard],
+                               " takes ", limit, " requests at once, and a push of ", here[shard],
+                               " slices comes beside ", others->size(), " blocks of the step with ",
+                               beside[shard],
                                " requests that wait for it: use a larger slice_bytes or fewer "
                                "gradient_shards"));
   }
@@ -276,8 +276,13 @@ Status Client::Core::CheckStepFits(const ClientCall& call) const {
 
 Status Client::Core::PlanPush(uint64_t id, ClientCall& call) {
   Status status = CutPush(call);
-  if (status.ok()) status = CheckStepFits(call);
   if (!status.ok()) return status;
+  std::set<uint64_t> others;
+  status = CheckStepFits(call, &others);
+  if (!status.ok()) {
+    for (const uint64_t other : others) End(other, status);  // they would wait for this one
+    return status;
+  }
   const uint64_t ticket = call.push_options.sequence;
   if (ticket != 0) {
     status = sequences_.BeginTicket(ticket);
