@@ -47,6 +47,13 @@ class DoorsTest(cluster.ClusterTest):
         self.assertIn("not yet", self.load("--codec=bf16", code=2))
         self.assertIn("--steps", self.load("--stpes=3", code=2))
 
+    def test_no_flag_serves_other_hosts_without_a_token(self):
+        for program in ("weir-ps", "weir-coordinator"):
+            done = subprocess.run([os.path.join(cluster.BIN, program), "--insecure", "--host=0.0.0.0"], capture_output=True,
+                                  text=True, timeout=60, stdin=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn("--insecure", done.stderr)
+
 
 if __name__ == "__main__":
     cluster.main()
