@@ -23,15 +23,16 @@ double StaleShare(const PushCounts& pushes) {
   return judged == 0 ? 0 : 100.0 * static_cast<double>(pushes.stale) / judged;
 }
 
-std::optional<double> MeanLoss(const JobStatus& job) {
+// The mean over the workers that report a value of that name; nothing when none does.
+std::optional<double> MeanOf(const JobStatus& job, const char* name) {
   int workers = 0;
   for (const MemberStatus& member : job.members) {
     for (const NamedValue& value : member.values) {
-      if (member.role == MemberRole::kWorker && value.name == kLossValue) ++workers;
+      if (member.role == MemberRole::kWorker && value.name == name) ++workers;
     }
   }
   if (workers == 0) return std::nullopt;
-  return SumOfValues(job, kLossValue) / workers;
+  return SumOfValues(job, name) / workers;
 }
 
 // Whom the members say they wait for.
@@ -95,10 +96,10 @@ std::string Progress::Line(const JobStatus& job, absl::Time now) {
   }
   std::string line =
       absl::StrCat("step ", job.step, "/", job.steps == 0 ? "?" : absl::StrCat(job.steps));
-  if (const std::optional<double> loss = MeanLoss(job))
+  if (const std::optional<double> loss = MeanOf(job, kLossValue))
     absl::StrAppendFormat(&line, "  loss %.4f", *loss);
-  absl::StrAppendFormat(&line, "  %.0f examples/s  stale %.1f%%", rate_,
-                        StaleShare(TotalPushes(job)));
+  absl::StrAppendFormat(&line, "  %.0f examples/s  staleness %.1f  stale %.1f%%", rate_,
+                        MeanOf(job, kStalenessValue).value_or(0), StaleShare(TotalPushes(job)));
   const std::string waits = now - step_at_ >= kStalled ? WaitsFor(job) : "";
   if (!waits.empty()) absl::StrAppend(&line, "  ", waits);
   return line;
@@ -111,7 +112,7 @@ std::string FinalTable(const RunSummary& summary, const std::string& run_dir) {
   rows.emplace_back("status", RunStatusName(summary.status));
   rows.emplace_back("steps", absl::StrCat(job.step));
   rows.emplace_back("wall time", absl::StrFormat("%.1f s", absl::ToDoubleSeconds(summary.wall)));
-  if (const std::optional<double> loss = MeanLoss(job))
+  if (const std::optional<double> loss = MeanOf(job, kLossValue))
     rows.emplace_back("train loss", absl::StrFormat("%.4f", *loss));
   if (const std::optional<double> accuracy = TestAccuracy(summary)) {
     rows.emplace_back("test accuracy", absl::StrFormat("%.4f", *accuracy));

@@ -53,7 +53,8 @@ constexpr char kLossValue[] = "loss";          // mean over the examples of the 
 constexpr char kExamplesValue[] = "examples";  // whose gradients counted
 constexpr char kRecomputedValue[] = "examples_recomputed";  // computed again after `stale`
 constexpr char kSlicesValue[] = "slices_pushed";            // pushes sent, in slices
-constexpr char kAccuracyValue[] = "test_accuracy";          // of the worker that evaluates
+constexpr char kStalenessValue[] = "staleness";     // versions, mean over the last step's slices
+constexpr char kAccuracyValue[] = "test_accuracy";  // of the worker that evaluates
 
 // summary.json: a stable set of keys, null where nothing is known; pushes are the servers' final
 // totals, `slices_pushed` the workers' own count of what they sent.

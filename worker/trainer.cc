@@ -270,6 +270,12 @@ void Trainer::Count(const PushResult& result) {
   report_.pushes.stale += result.tally.stale;
   report_.pushes.duplicate += result.tally.duplicate;
   report_.pushes.invalid += result.tally.invalid;
+  if (bsp()) return;
+  for (const SliceOutcome& slice : result.slices) {
+    if (slice.outcome != PushOutcome::kApplied) continue;
+    ++applied_slices_;
+    staleness_sum_ += slice.version - 1 - slice.base_version;
+  }
 }
 
 void Trainer::Tell(const StepLoss& loss) {
@@ -279,6 +285,10 @@ void Trainer::Tell(const StepLoss& loss) {
   (void)worker_.Report("loss", report_.final_loss);
   (void)worker_.Report("examples", static_cast<double>(report_.examples));
   (void)worker_.Report("examples_recomputed", static_cast<double>(report_.examples_recomputed));
+  if (applied_slices_ == 0) return;
+  (void)worker_.Report("staleness",
+                       static_cast<double>(staleness_sum_) / static_cast<double>(applied_slices_));
+  applied_slices_ = staleness_sum_ = 0;
 }
 
 Status Trainer::EvaluateNow() {

@@ -80,6 +80,9 @@ class Trainer {
   std::vector<Pending> pending_;
   uint64_t step_ = 0;
   uint64_t computed_ = 0;  // examples, recomputed ones included
+  // Of the slices applied since it was last reported: how many, and their staleness in versions.
+  uint64_t applied_slices_ = 0;
+  uint64_t staleness_sum_ = 0;
   TrainReport report_;
 };
 

@@ -126,13 +126,17 @@ TEST(ProgressTest, ALineTellsStepLossRateAndStaleness) {
   Progress progress;
   JobStatus job = Training();
   progress.Line(job, kStart);
+  double staleness = 1;
   for (MemberStatus& member : job.members) {
     for (NamedValue& value : member.values) {
       if (value.name == "examples") value.value += 500;
     }
+    if (member.role != MemberRole::kWorker) continue;
+    member.values.push_back({"staleness", staleness});
+    staleness += 0.5;
   }
   EXPECT_EQ(progress.Line(job, kStart + absl::Seconds(2)),
-            "step 12/100  loss 1.0000  500 examples/s  stale 25.0%");
+            "step 12/100  loss 1.0000  500 examples/s  staleness 1.2  stale 25.0%");
 }
 
 TEST(ProgressTest, AStepThatTakesLongTellsWhoIsWaitedFor) {

@@ -105,7 +105,11 @@ class LocalCluster::LocalWorker : public Worker {
                })
         .Get();
   }
-  Status Report(const std::string&, double) override { return Status(); }
+  Status Report(const std::string& name, double value) override {
+    absl::MutexLock lock(&cluster_->mu_);
+    cluster_->reported_[name] = value;
+    return Status();
+  }
   void Progress(uint64_t, uint64_t) override {}
   Status Fail(const std::string&) override { return Status(); }
   Status Leave(Deadline deadline) override {
@@ -333,6 +337,12 @@ std::vector<std::vector<float>> LocalCluster::Weights() {
     }
   }
   return all;
+}
+
+double LocalCluster::reported(const std::string& name) {
+  absl::MutexLock lock(&mu_);
+  const auto value = reported_.find(name);
+  return value == reported_.end() ? 0 : value->second;
 }
 
 ShardTotals LocalCluster::totals() {

@@ -51,6 +51,8 @@ class LocalCluster {
   ShardTotals totals();
   // Blocks asked of the allocator by the clients' and shards' pools since the start.
   uint64_t allocated_blocks() const { return pool_.statistics().allocated; }
+  // The value that any worker last reported under this name; 0: none has.
+  double reported(const std::string& name);
   // Ends every connection, as if the network had; the clients come back when time has passed.
   void CutConnections();
 
@@ -87,6 +89,7 @@ class LocalCluster {
   absl::Mutex mu_;
   absl::Time now_ ABSL_GUARDED_BY(mu_) = absl::UnixEpoch();
   std::optional<Layout> layout_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, double> reported_ ABSL_GUARDED_BY(mu_);
   std::vector<std::unique_ptr<Shard>> shards_ ABSL_GUARDED_BY(mu_);
   std::vector<Node> nodes_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, Session> sessions_ ABSL_GUARDED_BY(mu_);

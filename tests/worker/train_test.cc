@@ -372,6 +372,36 @@ TEST(TrainTest, AsynchronousRunOfOneWorkerGivesTheBitsOfAPlainLoop) {
   EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
+TEST(TrainTest, TheMeanStalenessOfTheAppliedSlicesIsReported) {
+  RunSetup setup;
+  setup.cluster.mode = Mode::kAsp;
+  setup.cluster.workers = 2;
+  setup.cluster.gradient_shards = 2;
+  setup.train.steps = 1;
+  LocalCluster cluster(setup.cluster);
+  const std::unique_ptr<Worker> other = cluster.Join(1);
+  const std::unique_ptr<Worker> worker = cluster.Join(0);
+  CountingModel model;
+  ASSERT_TRUE(other->Declare(model.Tensors()).ok());
+  std::vector<float> bias(17);
+  // While rank 0 computes, the other worker commits three updates of the bias, one slice of three.
+  model.before = [&](const PartId&) {
+    MutableTensorView view{bias.data(), ElementType::kFloat32, 17};
+    PushOptions options;
+    options.examples = 1;
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_TRUE(other->Pull({{1, view}}).ok());
+      EXPECT_TRUE(other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options).ok());
+    }
+    return Status();
+  };
+  model.examples = [](const PartId&) { return 2; };
+  ASSERT_TRUE(Train(*worker, model, setup.train).ok());
+  uint64_t slices = 0;
+  for (uint32_t tensor = 0; tensor < 3; ++tensor) slices += worker->Slices(tensor).value().size();
+  EXPECT_EQ(cluster.reported("staleness"), 3.0 / static_cast<double>(slices));
+}
+
 TEST(TrainTest, StaleSlicesAloneAreComputedAgainFromTheFreshWeights) {
   RunSetup setup;
   setup.cluster.mode = Mode::kAsp;

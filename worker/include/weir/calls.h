@@ -122,6 +122,7 @@ struct SliceOutcome {
   uint64_t count = 0;
   PushOutcome outcome = PushOutcome::kPending;
   PushOutcome first = PushOutcome::kPending;  // of kDuplicate
+  uint64_t base_version = 0;                  // that the gradient was computed from
   uint64_t version = 0;         // of the slice after this push, or, when stale, its current one
   uint64_t values_version = 0;  // PushPull: of the values now in `into`
 
@@ -158,8 +159,8 @@ struct PushResult {
   uint64_t min_values_version = 0;
   uint64_t max_values_version = 0;
 
-  // True when the gradient counts everywhere: applied, now or earlier, or held. (A push asked for again can be told that it is
-  // a duplicate of one that was stale or invalid.)
+  // True when the gradient counts everywhere: applied, now or earlier, or held. (A push asked for
+  // again can be told that it is a duplicate of one that was stale or invalid.)
   bool counted() const { return !ended(PushOutcome::kStale) && !ended(PushOutcome::kInvalid); }
 
   // True when a slice has ended as `outcome`, now or earlier.
