@@ -15,7 +15,7 @@ absl::Status SessionCredits::Begin(uint64_t request_id) {
   }
   if (IsFlood(1)) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(unsent_answers_, " answers are not read and more are asked for"));
+        absl::StrCat(unsent_answers_, " answers wait to be read and more are asked for"));
   }
   if (!requests_.emplace(request_id, Request()).second) {
     return absl::InvalidArgumentError(
@@ -36,9 +36,9 @@ absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_
                      " in flight, more than max_reply_bytes = ", limits_.max_reply_bytes));
   }
   if (unsent_bytes_ > 2 * limits_.max_reply_bytes - asked_ - bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(unsent_bytes_,
-                                                     " bytes of answers are not read and request ",
-                                                     request_id, " asks for ", bytes, " more"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(unsent_bytes_, " bytes of answers wait to be read and request ", request_id,
+                     " asks for ", bytes, " more"));
   }
   widest_ = std::max<uint64_t>(widest_, replies);
   const uint64_t more = replies - 1;
@@ -48,8 +48,9 @@ absl::Status SessionCredits::AskFor(uint64_t request_id, uint64_t bytes, uint32_
                      to_come_ - 1, " to come, more than max_requests = ", limits_.max_requests));
   }
   if (IsFlood(more)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        unsent_answers_, " answers are not read and request ", request_id, " asks for ", replies));
+    return absl::ResourceExhaustedError(absl::StrCat(unsent_answers_,
+                                                     " answers wait to be read and request ",
+                                                     request_id, " asks for ", replies));
   }
   asked_ += bytes;
   to_come_ += more;

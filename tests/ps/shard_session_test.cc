@@ -484,7 +484,7 @@ TEST(ShardRequestsTest, AFloodOfConditionalPullsWithoutReadingIsClosed) {
     ++pulls;
   }
   EXPECT_EQ(harness.CloseStatus(session).code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(harness.CloseStatus(session).message()), HasSubstr("answers are not read"));
+  EXPECT_THAT(std::string(harness.CloseStatus(session).message()), HasSubstr("wait to be read"));
   EXPECT_EQ(pulls, 26u) << "two times fifty answers";
 }
 
