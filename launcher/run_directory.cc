@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,6 +58,16 @@ absl::StatusOr<std::string> MakeNamedDirectory(absl::string_view name, absl::Tim
   return absl::AlreadyExistsError(absl::StrCat("runs/", stem, " and 999 more exist already"));
 }
 
+// Keeps other runs out of `path` until this process ends: the lock's file stays open for that.
+absl::Status Claim(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return FileError("cannot open", path, errno);
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return absl::OkStatus();
+  close(fd);
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " is the directory of a run that goes on: name another directory"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> MakeRunDirectory(const std::string& path, absl::string_view name,
@@ -68,14 +79,16 @@ absl::StatusOr<std::string> MakeRunDirectory(const std::string& path, absl::stri
     if (!named.ok()) return named;
     made = *std::move(named);
   } else {
+    fs::create_directories(path, error);
+    if (error) return FileError("cannot make", path, error.value());
+    absl::Status claimed = Claim(path);
+    if (!claimed.ok()) return claimed;
     for (const char* file : {"summary.json", "topology.yaml"}) {
       if (fs::exists(fs::path(path) / file, error)) {
         return absl::FailedPreconditionError(
             absl::StrCat(path, " holds a run already (", file, "): name another directory"));
       }
     }
-    fs::create_directories(path, error);
-    if (error) return FileError("cannot make", path, error.value());
   }
   const fs::path absolute = fs::canonical(made, error);
   if (error) return FileError("cannot find", made, error.value());

@@ -15,8 +15,9 @@ namespace weir {
 // already, or, when that is empty, runs/<name>-<time> below the current directory, with the link
 // runs/latest to it.
 //
-// FAILED_PRECONDITION: `path` holds a run (a summary.json or a topology.yaml). Else what the file
-// system said, with the path.
+// Until this process ends nobody else is given `path`. FAILED_PRECONDITION: `path` holds a run (a
+// summary.json or a topology.yaml), or somebody has been given it. Else what the file system said,
+// with the path.
 absl::StatusOr<std::string> MakeRunDirectory(const std::string& path, absl::string_view name,
                                              absl::Time now);
 

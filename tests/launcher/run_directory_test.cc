@@ -49,11 +49,20 @@ TEST_F(RunDirectoryTest, APathThatHoldsARunIsRefused) {
   auto made = MakeRunDirectory("a/b", "digits", absl::Now());
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(*made, directory + "/a/b");
-  EXPECT_TRUE(MakeRunDirectory("a/b", "digits", absl::Now()).ok()) << "it is empty yet";
-  ASSERT_TRUE(WriteFile("a/b/summary.json", "{}", 0644).ok());
-  auto again = MakeRunDirectory("a/b", "digits", absl::Now());
+  fs::create_directory("c");
+  EXPECT_TRUE(MakeRunDirectory("c", "digits", absl::Now()).ok()) << "it is empty yet";
+  fs::create_directory("d");
+  ASSERT_TRUE(WriteFile("d/summary.json", "{}", 0644).ok());
+  auto again = MakeRunDirectory("d", "digits", absl::Now());
   EXPECT_EQ(again.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(again.status().message()), HasSubstr("summary.json"));
+}
+
+TEST_F(RunDirectoryTest, ADirectoryThatAnotherRunUsesIsRefusedThoughItIsEmptyYet) {
+  ASSERT_TRUE(MakeRunDirectory("a", "digits", absl::Now()).ok());
+  auto again = MakeRunDirectory("a", "digits", absl::Now());
+  EXPECT_EQ(again.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("goes on"));
 }
 
 TEST_F(RunDirectoryTest, ADirectoryThatCannotBeMadeIsNamed) {
