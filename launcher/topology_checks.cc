@@ -10,7 +10,8 @@
 namespace weir {
 namespace {
 
-constexpr double kLowShare = 0.9;  // of pushes admitted: below it a run wastes noticeable work
+constexpr int64_t kMaxShards = 4096;  // as the coordinator has it (Membership::kMaxShards)
+constexpr double kLowShare = 0.9;     // of pushes admitted: below it a run wastes noticeable work
 
 class Checker {
  public:
@@ -18,6 +19,7 @@ class Checker {
 
   std::vector<TopologyFinding> Run() {
     CheckHosts();
+    CheckShards();
     CheckParts();
     CheckConsistency();
     CheckOptimizer();
@@ -46,6 +48,14 @@ class Checker {
                   "processes by hand"));
       }
     }
+  }
+
+  void CheckShards() {
+    const int64_t servers = topology_.servers.count, shards = topology_.servers.shards;
+    if (servers * shards <= kMaxShards) return;
+    Error({"servers.shards", "servers.count"},
+          absl::StrCat(servers, " servers of ", shards, " shards are ", servers * shards,
+                       " shards, at most ", kMaxShards, " make a job"));
   }
 
   void CheckParts() {

@@ -61,7 +61,7 @@ std::vector<TopologyKey> ClusterKeys() {
           .Example("cpu")
           .Means("Where the servers compute."),
       TopologyRow("workers.count", KeyType::kInteger, WEIR_FIELD(workers.count))
-          .Between(1, 4096)
+          .Between(1, 1024)
           .Example("3")
           .Means("How many worker processes compute gradients."),
       TopologyRow("workers.program", KeyType::kTexts, WEIR_FIELD(workers.program))

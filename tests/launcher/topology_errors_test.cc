@@ -89,9 +89,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"CountOfZero", "servers: {count: 0}\n",
              "t.yaml:6:18: servers.count: wants a whole number from 1 to 1024, got '0'\n"},
         Case{"NegativeCount", "workers: {count: -3}\n",
-             "t.yaml:6:18: workers.count: wants a whole number from 1 to 4096, got '-3'\n"},
+             "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got '-3'\n"},
         Case{"AbsurdCount", "workers: {count: 100000}\n",
-             "t.yaml:6:18: workers.count: wants a whole number from 1 to 4096, got '100000'\n"},
+             "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got '100000'\n"},
         Case{"CountOverEveryInteger", "servers: {count: 99999999999999999999999}\n",
              "t.yaml:6:18: servers.count: wants a whole number from 1 to 1024, got "
              "'99999999999999999999999'\n"},
@@ -114,6 +114,9 @@ INSTANTIATE_TEST_SUITE_P(
              "t.yaml:6:18: servers.count: wants a whole number from 1 to 1024, got a map\n"},
         Case{"TooManyShards", "servers: {shards: 65}\n",
              "t.yaml:6:19: servers.shards: wants a whole number from 1 to 64, got '65'\n"},
+        Case{"TooManyShardsTogether", "servers: {count: 65, shards: 64}\n",
+             "t.yaml:6:22: servers.shards: 65 servers of 64 shards are 4160 shards, at most 4096 "
+             "make a job\n"},
         Case{"TinySlices", "slice_bytes: 8\n",
              "t.yaml:6:14: slice_bytes: wants bytes from 1KiB to 3MiB, a multiple of 4 (as 65536, "
              "64KiB or "
@@ -215,7 +218,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{
             "ErrorsOfManyKindsAllAtOnce",
             "workers: {count: 0}\nserver: {count: 2}\nslice_bytes: 1\nslice_bytes: 2\ncodec: f16\n",
-            "t.yaml:6:18: workers.count: wants a whole number from 1 to 4096, got '0'\n"
+            "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got '0'\n"
             "t.yaml:7:1: unknown key 'server'; did you mean 'servers'?\n"
             "t.yaml:8:14: slice_bytes: wants bytes from 1KiB to 3MiB, a multiple of 4 (as 65536, "
             "64KiB or "
@@ -494,7 +497,7 @@ TEST(TopologyErrorsTest, IgnoredKeyHasItsDefaultAgain) {
 TEST(TopologyErrorsTest, WrongLineStaysAnErrorUnderASettingThatIsCheckedWithTheRest) {
   EXPECT_EQ(
       Lines(Parse(std::string(kGood) + "workers: {count: two}\n", {"workers.count=31"}).errors),
-      "t.yaml:6:18: workers.count: wants a whole number from 1 to 4096, got 'two'\n"
+      "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got 'two'\n"
       "--set workers.count=31: workers.count: a batch of 30 examples (train.batch) cannot be "
       "shared by 31 workers\n");
 }
