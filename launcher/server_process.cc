@@ -189,7 +189,7 @@ uint64_t ServerProcess::Step() {
   return shards_.empty() ? 0 : step;
 }
 
-absl::Status ServerProcess::Heartbeat(bool* stop) {
+absl::Status ServerProcess::Heartbeat(absl::Duration limit, bool* stop) {
   auto request = Named<v1::HeartbeatRequest>();
   request.set_serving(Serving());
   request.set_step(Step());
@@ -197,7 +197,7 @@ absl::Status ServerProcess::Heartbeat(bool* stop) {
   for (auto& shard : shards_) {
     if (request.waits_for().empty()) request.set_waits_for(shard->status().waits_for);
   }
-  absl::StatusOr<v1::HeartbeatReply> reply = coordinator_->Heartbeat(request, kCallLimit);
+  absl::StatusOr<v1::HeartbeatReply> reply = coordinator_->Heartbeat(request, limit);
   if (!reply.ok()) return reply.status();
   *stop = reply->stop();
   if (*stop) LOG(INFO) << "told to stop: " << reply->reason();
@@ -217,6 +217,7 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
   absl::Status status = Join(signals);
   if (!status.ok()) return status;
   status = MakeShards();
+  const absl::Duration lease = absl::Milliseconds(joined_.lease_ms());
   absl::Time heard = absl::Now();
   bool stop = false;
   while (status.ok() && !stop) {
@@ -225,12 +226,14 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
     const bool serving = Serving();
     if (!status.ok()) break;
     if (serving) server_->SetServing(true);
-    const absl::Status beat = Heartbeat(&stop);
+    const absl::Time asked = absl::Now();  // the lease counts from no later than this
+    const absl::Status beat =
+        Heartbeat(std::clamp(heard + lease - asked, kRetryInterval, kCallLimit), &stop);
     if (beat.ok()) {
-      heard = absl::Now();
+      heard = asked;
     } else if (!absl::IsUnavailable(beat) && !absl::IsDeadlineExceeded(beat)) {
       return beat;
-    } else if (absl::Now() - heard > absl::Milliseconds(joined_.lease_ms())) {
+    } else if (absl::Now() - heard > lease) {
       return absl::UnavailableError(absl::StrCat("the coordinator is gone: ", beat.message()));
     }
     sessions_->Tick(absl::Now());

@@ -60,7 +60,7 @@ class ServerProcess {
   absl::Status Join(const sigset_t& signals);
   absl::Status MakeShards();
   absl::Status AskForLayout();
-  absl::Status Heartbeat(bool* stop);
+  absl::Status Heartbeat(absl::Duration limit, bool* stop);
   absl::Status Leave();
   bool Serving();
   absl::Status CheckShards();
