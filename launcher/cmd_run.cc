@@ -49,7 +49,8 @@ Console::Options ConsoleOptions() {
   const char* term = getenv("TERM");
   const std::string name = term == nullptr ? "" : term;
   options.terminal = isatty(STDOUT_FILENO) == 1 && name != "dumb";
-  options.color = options.terminal && getenv("NO_COLOR") == nullptr;
+  const char* no_color = getenv("NO_COLOR");  // no-color.org: set, and not to nothing
+  options.color = options.terminal && (no_color == nullptr || *no_color == '\0');
   winsize size;
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
     options.columns = size.ws_col;

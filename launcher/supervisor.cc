@@ -167,14 +167,15 @@ void Supervisor::OnExit(Process* process) {
     if (!culprit.empty()) return Fail(culprit, job_.failure, 1);
     return Fail(planned.name, how, std::max(1, process->end->ExitCode()));
   }
-  FetchStatus().IgnoreError();
+  const absl::Status heard = FetchStatus();
   const std::string culprit = Culprit();
   // The job had failed already, and told this process to stop.
   if (!culprit.empty() && culprit != planned.name) return;
   if (!process->end->ok() || planned.role == ProcessRole::kServer) {
     return Fail(planned.name, how, std::max(1, process->end->ExitCode()));
   }
-  if (!HasLeft(*process)) {
+  // Not heard: whether it has left shows later, if only when its lease is over.
+  if (heard.ok() && !HasLeft(*process)) {
     Fail(planned.name,
          absl::StrCat(how, ", but it had not left the job: a worker's last call is Leave"), 1);
   }
