@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gflags/gflags.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -153,6 +154,19 @@ std::string TopologyText(const std::string& program) {
                       absl::StrFormat("%.17g", kLoadLearningRate), "}\n");
 }
 
+// Waits for the run to end. `signals` are blocked, SIGCHLD among them; the others are for the run,
+// which ends in order: then this program's directory goes too.
+absl::StatusOr<ProcessEnd> AwaitRun(pid_t run, const sigset_t& signals) {
+  for (;;) {
+    int wait_status = 0;
+    const pid_t ended = waitpid(run, &wait_status, WNOHANG);
+    if (ended < 0) return absl::ErrnoToStatus(errno, "waitpid");
+    if (ended == run) return ProcessEnd::FromWaitStatus(wait_status);
+    const int signal = sigwaitinfo(&signals, nullptr);
+    if (signal > 0 && signal != SIGCHLD) kill(run, signal);
+  }
+}
+
 // Runs the cluster to its end.
 absl::Status RunCluster(const std::string& directory) {
   const auto programs = ProgramDirectory();
@@ -167,16 +181,17 @@ absl::Status RunCluster(const std::string& directory) {
   spec.argv = {absl::StrCat(*programs, "/weir"), "run", topology, "--run_dir",
                absl::StrCat(directory, "/run")};
   spec.log_path = absl::StrCat(directory, "/run.log");
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, number);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
   const auto pid = StartProcess(spec);
   if (!pid.ok()) return pid.status();
-  int wait_status = 0;
-  while (waitpid(*pid, &wait_status, 0) < 0) {
-    if (errno != EINTR) return absl::ErrnoToStatus(errno, "waitpid");
-  }
-  const ProcessEnd end = ProcessEnd::FromWaitStatus(wait_status);
-  if (end.ok()) return absl::OkStatus();
+  const auto end = AwaitRun(*pid, signals);
+  if (!end.ok()) return end.status();
+  if (end->ok()) return absl::OkStatus();
   return absl::InternalError(
-      absl::StrCat("the run ended with ", end.Describe(), ":\n", LastLines(spec.log_path, 40)));
+      absl::StrCat("the run ended with ", end->Describe(), ":\n", LastLines(spec.log_path, 40)));
 }
 
 absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) {

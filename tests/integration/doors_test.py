@@ -2,6 +2,7 @@
 """The doors that need more than one program: a trainer in another language under `weir run`, and the load test."""
 import json
 import os
+import signal
 import subprocess
 
 import cluster
@@ -40,6 +41,25 @@ class DoorsTest(cluster.ClusterTest):
             if key != "checked":
                 self.assertIn(key, output)
         self.assertEqual((row["wrong"], row["servers"], row["workers"], row["steps"]), (0, 2, 2, 10))
+
+    def test_a_load_test_that_is_interrupted_leaves_nothing_behind(self):
+        scratch = os.path.join(self.temporary, "scratch")
+        os.mkdir(scratch)
+        load = subprocess.Popen([os.path.join(cluster.BIN, "weir-loadtest"), "--profile=mlp", "--steps=100000"],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                env=dict(os.environ, TMPDIR=scratch))
+        try:
+            def running():
+                self.assertIsNone(load.poll())
+                return any("worker-0.log" in files for _, _, files in os.walk(scratch))
+            self.assertTrue(cluster.wait_until(running, 30))
+            load.send_signal(signal.SIGINT)
+            output, _ = load.communicate(timeout=30)
+        finally:
+            load.kill()
+        self.assertEqual(load.returncode, 1, output)
+        self.assertIn("exit 130", output)
+        self.assertEqual(os.listdir(scratch), [])
 
     def test_the_load_test_refuses_what_it_does_not_know(self):
         self.assertIn("resnet50", self.load("--profile=resnet51", code=2))
