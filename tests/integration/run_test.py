@@ -128,6 +128,7 @@ class RefusalTest(cluster.ClusterTest):
         self.refused(65, [f"{path}:3:", "cuont", "count", f"{path}:4:", f"{path}:5:", "workers"], "run", path)
         self.refused(65, [f"{path}:3:"], "validate", path)
         self.refused(65, ["--set", "servers.count"], "run", cluster.DIGITS, "--set", "servers.count=-1")
+        self.refused(65, ["6400", "4096"], "validate", cluster.DIGITS, "--set", "servers.count=100", "--set", "servers.shards=64")
 
     def test_a_missing_topology_is_refused(self):
         self.refused(65, ["/no/such.yaml"], "run", "/no/such.yaml")
@@ -142,14 +143,19 @@ class RefusalTest(cluster.ClusterTest):
         self.refused(0, ["weir-ps", "weir-worker", "weir-coordinator"], "run", cluster.DIGITS, "--dry_run", "--run_dir", directory)
         self.assertFalse(os.path.exists(directory))
 
-    def bad_data(self, text, *words):
-        path = self.write("data.csv", text)
-        run = self.start(cluster.DIGITS, f"train.dataset.path={path}")
-        self.assertNotIn(run.wait(60), (0, None))
+    def not_started(self, run, *words):
+        """The run ends with 65 and a summary, before any process was started."""
+        self.assertEqual(run.wait(60), 65, run.text())
         for word in words:
             self.assertIn(word, run.text())
         self.assertEqual(run.summary()["status"], "failed")
+        self.assertEqual(os.listdir(run.directory), ["summary.json"])
         self.assertEqual(run.left_behind(5), {})
+
+    def bad_data(self, text, *words):
+        path = self.write("data.csv", text)
+        run = self.start(cluster.DIGITS, f"train.dataset.path={path}")
+        self.not_started(run, *words)
 
     def test_malformed_data_is_named_with_its_line(self):
         self.bad_data("1,2,0\n3,x,1\n", "data.csv:2")
@@ -162,38 +168,56 @@ class RefusalTest(cluster.ClusterTest):
 
     def test_a_batch_larger_than_the_set_is_refused(self):
         run = self.start(cluster.DIGITS, "train.batch=5000")
-        self.assertNotEqual(run.wait(60), 0)
-        for word in ("batch", "5000", "3823"):
-            self.assertIn(word, run.text())
+        self.not_started(run, "batch", "5000", "3823")
 
     def test_missing_data_is_refused(self):
         run = self.start(cluster.DIGITS, "train.dataset.path=/no/such.csv")
-        self.assertNotEqual(run.wait(60), 0)
-        self.assertIn("/no/such.csv", run.text())
-        self.assertEqual(run.left_behind(5), {})
+        self.not_started(run, "/no/such.csv")
 
     def test_a_wrong_idx_magic_is_refused(self):
         path = self.write("images.idx", "this is no idx file at all")
         run = self.start(cluster.DIGITS, "train.dataset.format=idx", f"train.dataset.images={path}", f"train.dataset.labels={path}")
-        self.assertNotEqual(run.wait(60), 0)
-        self.assertIn("images.idx", run.text())
-        self.assertIn("0x00000803", run.text())
+        self.not_started(run, "images.idx", "0x00000803")
+
+    def idx(self, images=b"\0" * 8, labels=b"\0\1", count=2):
+        """Paths of an IDX data set of `count` 2 x 2 images."""
+        paths = [os.path.join(self.temporary, name) for name in ("images.idx", "labels.idx")]
+        with open(paths[0], "wb") as f:
+            f.write(struct.pack(">IIII", 0x803, count, 2, 2) + images)
+        with open(paths[1], "wb") as f:
+            f.write(struct.pack(">II", 0x801, count) + labels)
+        return ["train.dataset.format=idx", f"train.dataset.images={paths[0]}", f"train.dataset.labels={paths[1]}"]
+
+    def test_a_truncated_file_is_refused(self):
+        self.not_started(self.start(cluster.DIGITS, *self.idx(images=b"\0" * 7)), "images.idx", "truncated")
+        self.not_started(self.start(cluster.DIGITS, *self.idx(labels=b"\0")), "labels.idx", "truncated")
+
+    def test_an_empty_idx_set_is_refused(self):
+        self.not_started(self.start(cluster.DIGITS, *self.idx(b"", b"", 0)), "images.idx", "no images")
+
+    def test_a_label_out_of_range_is_named_with_its_line(self):
+        test = self.write("test.csv", ",".join("0" * 64) + ",3\n" + ",".join("0" * 64) + ",10\n")
+        self.not_started(self.start(cluster.DIGITS, f"train.dataset.test_path={test}"), "test.csv:2", "10")
+
+    def refuses_to_listen(self, program, *arguments):
+        done = subprocess.run([os.path.join(cluster.BIN, program), *arguments], capture_output=True, text=True, timeout=20,
+                              stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        return done.stderr
 
     def test_a_port_already_taken_is_named(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            done = subprocess.run([os.path.join(cluster.BIN, "weir-coordinator"), "--topology", cluster.DIGITS, f"--port={port}"],
-                                  capture_output=True, text=True, timeout=20)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn(str(port), done.stdout + done.stderr)
+            for arguments in (["weir-coordinator", "--topology", cluster.DIGITS], ["weir-ps", "--workers=1"]):
+                output = self.refuses_to_listen(*arguments, f"--port={port}")
+                self.assertIn(f"127.0.0.1:{port}", output)
+                self.assertIn("the port is taken", output)
 
     def test_a_listener_off_loopback_without_a_token_does_not_start(self):
-        done = subprocess.run([os.path.join(cluster.BIN, "weir-coordinator"), "--topology", cluster.DIGITS, "--host=0.0.0.0",
-                               "--port=0"], capture_output=True, text=True, timeout=20)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("token", done.stdout + done.stderr)
+        for arguments in (["weir-coordinator", "--topology", cluster.DIGITS], ["weir-ps", "--workers=1"]):
+            self.assertIn("token", self.refuses_to_listen(*arguments, "--host=0.0.0.0", "--port=0"))
 
 
 if __name__ == "__main__":
