@@ -36,7 +36,7 @@ uint64_t PushLedger::newest(uint64_t worker) const {
   return known == nullptr ? 0 : known->incarnation;
 }
 
-PushLedger::Verdict PushLedger::Look(const PushId& id, uint32_t slice, PushOutcome* outcome) const {
+PushLedger::Verdict PushLedger::Look(const PushId& id, uint32_t slice, PushEnd* outcome) const {
   const Worker* known = Find(id.worker);
   if (known == nullptr) return Verdict::kNew;
   if (id.incarnation < known->incarnation || id.sequence < known->floor) return Verdict::kFenced;
@@ -48,7 +48,7 @@ PushLedger::Verdict PushLedger::Look(const PushId& id, uint32_t slice, PushOutco
   return known->outcomes.size() < max_unconfirmed_ ? Verdict::kNew : Verdict::kFull;
 }
 
-void PushLedger::Record(const PushId& id, uint32_t slice, uint64_t batch, PushOutcome outcome) {
+void PushLedger::Record(const PushId& id, uint32_t slice, uint64_t batch, PushEnd outcome) {
   const auto it = workers_.find(id.worker);
   if (it == workers_.end() || id.incarnation != it->second.incarnation) return;
   Worker& known = it->second;

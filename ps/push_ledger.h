@@ -28,7 +28,7 @@ struct PushId {
 };
 
 // How the push of one slice ended: applied, stale or invalid.
-struct PushOutcome {
+struct PushEnd {
   Outcome outcome = Outcome::kUnspecified;
   uint64_t version = 0;  // applied: the version it made; stale, invalid: the one current then
   std::string reason;    // invalid: why
@@ -69,11 +69,11 @@ class PushLedger {
               // who it thinks it is
     kFull,  // it is new, and max_unconfirmed outcomes are held: the worker must confirm some first
   };
-  Verdict Look(const PushId& id, uint32_t slice, PushOutcome* outcome) const;
+  Verdict Look(const PushId& id, uint32_t slice, PushEnd* outcome) const;
 
   // Records how a push ended. Ignored for a fenced incarnation, and for a sequence confirmed
   // meanwhile: nobody will ask.
-  void Record(const PushId& id, uint32_t slice, uint64_t batch, PushOutcome outcome);
+  void Record(const PushId& id, uint32_t slice, uint64_t batch, PushEnd outcome);
 
   // Forgets the outcomes of (worker, incarnation) below `lowest_pending`. The floor never falls;
   // ignored when fenced.
@@ -99,7 +99,7 @@ class PushLedger {
     uint64_t floor = 0;  // sequences below are confirmed
     uint64_t last_incarnation = 0;
     Last last;
-    std::map<std::pair<uint64_t, uint32_t>, PushOutcome> outcomes;  // by (sequence, slice)
+    std::map<std::pair<uint64_t, uint32_t>, PushEnd> outcomes;  // by (sequence, slice)
   };
 
   const Worker* Find(uint64_t worker) const;

@@ -160,7 +160,7 @@ class Shard::Core {
   void EndPush(uint32_t slice, const Push& push, Outcome outcome, std::string reason);
   void AnswerPush(const RequestRef& request, uint32_t slice, uint64_t sequence,
                   PushReplyFrame reply);
-  void AnswerDuplicate(uint32_t slice, const Push& push, const PushOutcome& first);
+  void AnswerDuplicate(uint32_t slice, const Push& push, const PushEnd& first);
   void ReleasePayload(Push* push);
 
   const ShardOptions options_;

@@ -39,8 +39,8 @@ std::unique_ptr<Policy> MakePolicy(const ShardOptions& options, size_t slices) {
 
 absl::Status Shard::Core::Install(const Layout& layout) {
   if (absl::Status status = CheckInstall(layout); !status.ok()) return status;
+  epoch_ = layout.epoch;  // who is told that it has moved is told where to
   if (installed_) AbandonEpoch();
-  epoch_ = layout.epoch;
   store_ = SliceStore(layout, options_.shard);
   policy_ = MakePolicy(options_, store_.size());
   lanes_ = std::vector<Lane>(store_.size());
@@ -113,30 +113,30 @@ absl::Status Shard::Core::CheckInitWeights(const Layout& layout) const {
 
 void Shard::Core::AbandonEpoch() {
   const std::string reason = "a new layout has been installed";
-  const auto moved = [&](const RequestRef& request, bool is_push, const PushTerms& terms) {
-    if (!is_push) return Error(request, Outcome::kMoved, reason);
+  const auto moved = [&](const RequestRef& request, uint32_t slice, uint64_t sequence) {
     PushReplyFrame reply;
-    reply.sequence = terms.id.sequence;
     reply.outcome = Outcome::kMoved;
     reply.reason = reason;
     Count(Outcome::kMoved);
-    Finish(request, std::move(reply));
+    AnswerPush(request, slice, sequence, std::move(reply));
   };
   for (const WaitingList::Expired& waiter : waiting_.TakeAll()) {
-    PushTerms terms;
-    if (waiter.push.has_value()) terms.id = *waiter.push;
-    moved(waiter.request, waiter.push.has_value(), terms);
+    if (waiter.push.has_value()) {
+      moved(waiter.request, waiter.slice, waiter.push->sequence);
+    } else {
+      Error(waiter.request, Outcome::kMoved, reason);
+    }
   }
   for (auto& [job, running] : running_) {
     if (!running.push.has_value()) continue;
     ReleasePayload(&*running.push);
-    moved(running.push->request, true, running.push->terms);
+    moved(running.push->request, running.slice, running.push->terms.id.sequence);
   }
   running_.clear();
-  for (Lane& lane : lanes_) {
-    for (Push& push : lane.queue) {
+  for (uint32_t slice = 0; slice < lanes_.size(); ++slice) {
+    for (Push& push : lanes_[slice].queue) {
       ReleasePayload(&push);
-      moved(push.request, true, push.terms);
+      moved(push.request, slice, push.terms.id.sequence);
     }
   }
 }

@@ -103,7 +103,7 @@ void Shard::Core::Advance(uint32_t slice) {
 void Shard::Core::Consider(uint32_t slice, Push push) {
   if (Asker(push.request) == nullptr)
     return ReleasePayload(&push);  // its session has closed: it never happened
-  PushOutcome first;
+  PushEnd first;
   switch (ledger_.Look(push.terms.id, slice, &first)) {
     case PushLedger::Verdict::kDuplicate:
       ReleasePayload(&push);
@@ -272,7 +272,7 @@ void Shard::Core::EndPush(uint32_t slice, const Push& push, Outcome outcome, std
   AnswerPush(push.request, slice, push.terms.id.sequence, std::move(reply));
 }
 
-void Shard::Core::AnswerDuplicate(uint32_t slice, const Push& push, const PushOutcome& first) {
+void Shard::Core::AnswerDuplicate(uint32_t slice, const Push& push, const PushEnd& first) {
   PushReplyFrame reply;
   reply.outcome = Outcome::kDuplicate;
   reply.first = first.outcome;

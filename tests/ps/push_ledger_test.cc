@@ -20,7 +20,7 @@ class PushLedgerTest : public testing::Test {
   }
 
   PushLedger ledger{/*max_workers=*/2, /*max_unconfirmed=*/3};
-  PushOutcome outcome;
+  PushEnd outcome;
 };
 
 TEST_F(PushLedgerTest, PushSentAgainGetsItsFirstAnswer) {

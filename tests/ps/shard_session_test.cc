@@ -267,8 +267,15 @@ TEST_F(ShardSessionTest, ANewLayoutBeginsAnewAndMovesWhoeverWaited) {
   harness.jobs_run_at_once = true;
   ASSERT_TRUE(harness.Install(6).ok());
   EXPECT_EQ(harness.ErrorReply(session, waiting).outcome, Outcome::kMoved);
-  EXPECT_EQ(harness.PushReply(session, running).outcome, Outcome::kMoved);
-  EXPECT_EQ(harness.PushReply(session, queued).outcome, Outcome::kMoved);
+  for (const uint64_t push : {running, queued}) {
+    const ServerFrame answer = harness.Answers(session, push)[0];
+    EXPECT_EQ(answer.epoch, 6u) << "whoever is moved is told where to";
+    const auto& reply = std::get<PushReplyFrame>(answer.kind);
+    EXPECT_EQ(reply.outcome, Outcome::kMoved);
+    EXPECT_EQ(reply.sequence, push == running ? 2u : 3u);
+    EXPECT_EQ(reply.tensor_id, harness.PushOf(3, 9, 1, 1.0f).tensor_id);
+    EXPECT_EQ(reply.offset, harness.PushOf(3, 9, 1, 1.0f).offset);
+  }
   harness.jobs = old_jobs;
   harness.RunJobs();  // their results come too late
   EXPECT_EQ(harness.Version(0), 0u);
