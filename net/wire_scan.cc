@@ -10,6 +10,10 @@ namespace {
 
 constexpr int kMaxGroupDepth = 64;
 
+// The one message of a client's frame that lies two levels down, where other payloads are bytes.
+constexpr uint32_t kPushPull = 20;
+constexpr uint32_t kPushOfPushPull = 1;
+
 absl::Status Wrong(absl::string_view what, size_t position) {
   return absl::InvalidArgumentError(
       absl::StrCat("the frame is damaged: ", what, " at byte ", position));
@@ -20,11 +24,18 @@ class Scanner {
   explicit Scanner(absl::string_view bytes) : bytes_(bytes) {}
 
   bool at_end() const { return position_ == bytes_.size(); }
+  // Fields met so far, those within groups and a damaged one included.
+  size_t fields() const { return fields_; }
+  // The number of the field that Field moved over last.
+  uint32_t number() const { return number_; }
 
   // Moves over one field. A length-delimited one leaves its content in `*content`.
   absl::Status Field(absl::string_view* content) {
     *content = {};
-    return SkipField(0, content);
+    uint32_t number = 0;
+    const absl::Status status = SkipField(0, content, &number);
+    number_ = number;
+    return status;
   }
 
  private:
@@ -61,11 +72,13 @@ class Scanner {
     return absl::OkStatus();
   }
 
-  absl::Status SkipField(int depth, absl::string_view* content) {
+  absl::Status SkipField(int depth, absl::string_view* content, uint32_t* number) {
     const size_t start = position_;
+    ++fields_;
     uint32_t tag = 0;
     absl::Status status = Tag(&tag);
     if (!status.ok()) return status;
+    *number = tag >> 3;
     uint64_t value = 0;
     absl::string_view unused;
     switch (tag & 7) {
@@ -96,30 +109,43 @@ class Scanner {
       if (tag == (number << 3 | 4)) return absl::OkStatus();
       position_ = start;
       absl::string_view unused;
-      const absl::Status inner = SkipField(depth + 1, &unused);
+      uint32_t unused_number = 0;
+      const absl::Status inner = SkipField(depth + 1, &unused, &unused_number);
       if (!inner.ok()) return inner;
     }
   }
 
   const absl::string_view bytes_;
   size_t position_ = 0;
+  size_t fields_ = 0;
+  uint32_t number_ = 0;
 };
+
+// The fields of a submessage, up to the first that is damaged: whether it is well formed is for the
+// parser to say. Stops soon after `max_fields`.
+size_t CountFields(absl::string_view message, bool is_push_pull, size_t max_fields) {
+  size_t below = 0;
+  Scanner scanner(message);
+  absl::string_view content;
+  while (scanner.fields() + below <= max_fields && !scanner.at_end()) {
+    if (!scanner.Field(&content).ok()) break;
+    if (is_push_pull && scanner.number() == kPushOfPushPull)
+      below += CountFields(content, /*is_push_pull=*/false, max_fields);
+  }
+  return scanner.fields() + below;
+}
 
 }  // namespace
 
 absl::Status ScanWire(absl::string_view message, size_t max_fields) {
-  size_t fields = 0;
+  size_t below = 0;
   Scanner outer(message);
   absl::string_view content;
   while (!outer.at_end()) {
     const absl::Status status = outer.Field(&content);
     if (!status.ok()) return status;
-    ++fields;
-    Scanner inner(content);
-    absl::string_view unused;
-    // Whether a submessage is well formed is for the parser to say.
-    while (fields <= max_fields && !inner.at_end() && inner.Field(&unused).ok()) ++fields;
-    if (fields > max_fields) {
+    below += CountFields(content, outer.number() == kPushPull, max_fields);
+    if (outer.fields() + below > max_fields) {
       return absl::InvalidArgumentError(
           absl::StrCat("a frame of more than ", max_fields, " fields"));
     }

@@ -635,6 +635,35 @@ TEST(FrameCodecRefusalTest, AMillionEmptyNamesDoNotAskForMuchMemory) {
   EXPECT_LT(allocated_bytes - before, 4 * wire.size());
 }
 
+TEST(FrameCodecRefusalTest, AMillionUnknownFieldsDoNotAskForMuchMemoryWhereverTheyHide) {
+  // Empty fields of number 1000, which no message has: three bytes each on the wire.
+  std::string fields;
+  for (int i = 0; i < 1'000'000; ++i) fields += std::string("\xc2\x3e\x00", 3);
+  const auto delimited = [](const char* tag, const std::string& content) {
+    std::string wire(tag);
+    size_t left = content.size();
+    for (; left >= 0x80; left >>= 7) wire += static_cast<char>(left | 0x80);
+    return wire + static_cast<char>(left) + content;
+  };
+  const std::string group = "\x33" + fields + "\x34";  // of number 6
+  const std::string wires[] = {
+      fields,
+      group,                                             // in the envelope
+      delimited("\x9a\x01", fields),                     // in a push
+      delimited("\x9a\x01", group),                      // in a group of a push
+      delimited("\xa2\x01", delimited("\x0a", fields)),  // in the push of a push_pull
+      delimited("\xa2\x01", delimited("\x0a", group)),
+      "\x33" + group + "\x34",  // in a group of a group
+  };
+  for (const std::string& wire : wires) {
+    const Payload payload = Whole(wire);
+    const size_t before = allocated_bytes;
+    const auto frame = DecodeClientFrame(payload);
+    EXPECT_EQ(frame.status().message(), "a frame of more than 65792 fields");
+    EXPECT_LT(allocated_bytes - before, 4 * wire.size());
+  }
+}
+
 TEST(FrameCodecRefusalTest, AShortFrameThatClaimsMuchDoesNotAskForMuchMemory) {
   // A push whose gradient claims 3 MiB and holds none.
   const std::string wire("\x9a\x01\x06\xfa\x7f\x80\x80\xc0\x01", 9);
