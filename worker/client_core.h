@@ -41,7 +41,6 @@ struct ClientPiece {
   bool has_base = false;
   uint64_t version = 0;  // pull: of the data delivered
   SliceOutcome outcome;  // push
-  bool final = false;    // push: `outcome` is
 };
 
 struct ClientCall {
@@ -81,7 +80,8 @@ struct ClientRequest {
   // kPull: what it asks for. A pull that follows a push asks for `step` or the newest.
   PullCondition condition = PullCondition::kAny;
   uint64_t version = 0;
-  uint64_t sequence = 0;  // push
+  uint64_t sequence = 0;      // push
+  std::set<size_t> answered;  // kSync: slices, since it was last sent
   CreditNeed need;
   absl::Time due;        // kDelayed
   uint32_t refused = 0;  // times OVERLOADED

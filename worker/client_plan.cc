@@ -10,6 +10,8 @@
 namespace weir {
 namespace {
 
+constexpr size_t kMaxStateBytes = 64 << 10;  // see Worker::PutState
+
 template <typename View>
 Status CheckView(const View& view, uint64_t count, uint32_t tensor, const char* what) {
   if (view.type != ElementType::kFloat32 || view.device != Device::kCpu) {
@@ -79,8 +81,13 @@ Status Client::Core::Plan(uint64_t id, ClientCall& call) {
       call.sequence = sequences_.Reserve();
       return Status();
     case ClientCallKind::kPutState:
+      if (call.state.size() > kMaxStateBytes) {
+        return Status(StatusCode::kInvalidArgument,
+                      absl::StrCat("a state of ", call.state.size(), " bytes; at most ",
+                                   kMaxStateBytes, " are kept"));
+      }
+      // It takes no credit of pushed bytes: the shards release none for a state.
       request.kind = ClientRequestKind::kPutState;
-      request.need.push_bytes = call.state.size();
       Ask(id, call, request);
       return Status();
     case ClientCallKind::kGetState:

@@ -235,7 +235,8 @@ void Client::Core::OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFram
   }
   if (at == call->piece_of.end() || slices_.slice(slice).shard != request.shard ||
       !Readable(reply.codec) || reply.tensor_data.size() != slices_.bytes(slice) ||
-      reply.not_modified) {
+      reply.not_modified || !request.answered.insert(slice).second ||
+      reply.remaining != request.need.requests - request.answered.size()) {
     return BadFrame(request.shard, "a sync's answer does not fit the layout");
   }
   call->pieces[at->second].version = reply.version;

@@ -168,6 +168,7 @@ void Client::Core::TickSessions() {
 
 void Client::Core::Queue(uint64_t id, ClientRequest& request) {
   request.state = ClientRequest::State::kQueued;
+  request.answered.clear();
   sessions_[request.shard].queue.insert({request.order, id});
 }
 

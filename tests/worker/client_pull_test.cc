@@ -160,6 +160,28 @@ TEST_F(ClientPullTest, PullSentAgainAfterALostConnectionIsAnsweredOnce) {
   EXPECT_EQ(client_->statistics().resent, 1u);
 }
 
+TEST_F(ClientPullTest, SyncThatLeavesASliceOutEndsTheConnectionAndNotTheCall) {
+  for (const bool brings_one_twice : {false, true}) {
+    connections_.clear();
+    disconnected_.clear();
+    Start();
+    const uint64_t call = Sync({{0, ViewA()}, {1, ViewB()}});
+    uint64_t id = 0;
+    NextAs<SyncFrame>(1, &id);
+    Answer(1, id, Values(1, 4, 7, 2));
+    NextAs<SyncFrame>(0, &id);
+    PullReplyFrame part = Values(1, 0, 7, 1);
+    if (brings_one_twice) {
+      part.remaining = 1;
+      Answer(0, id, part);
+      part.remaining = 0;
+    }
+    Answer(0, id, part);
+    EXPECT_EQ(disconnected_.size(), 1u);
+    EXPECT_FALSE(Done(call));
+  }
+}
+
 TEST_F(ClientPullTest, SyncCutByALostConnectionBeginsAnew) {
   Start();
   const uint64_t call = Sync({{0, ViewA()}, {1, ViewB()}});

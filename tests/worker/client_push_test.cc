@@ -137,6 +137,31 @@ TEST_F(ClientPushTest, PushedBytesWaitForTheShardToTakeThemOver) {
   EXPECT_EQ(sent_[0].size(), 1u);
 }
 
+TEST_F(ClientPushTest, StatesTakeNothingOfThePushedBytes) {
+  hello_.max_push_bytes = 20;  // one slice
+  Start();
+  for (uint64_t state = 1; state <= 4; ++state) {
+    ClientEffects effects;
+    client_->PutState(100 + state, state, "sampler", Deadline{0}, now_, &effects);
+    Run(&effects);
+    uint64_t id = 0;
+    NextAs<PutStateFrame>(0, &id);
+    Answer(0, id, StateReplyFrame{state, {}});  // releases nothing: no push has come
+    EXPECT_EQ(Code(100 + state), StatusCode::kOk);
+  }
+  PushB();
+  EXPECT_EQ(sent_[0].size(), 1u);
+}
+
+TEST_F(ClientPushTest, StateThatIsTooLargeIsRefusedAndNotSent) {
+  Start();
+  ClientEffects effects;
+  client_->PutState(100, 1, std::string((64 << 10) + 1, 's'), Deadline{0}, now_, &effects);
+  Run(&effects);
+  EXPECT_EQ(Code(100), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(sent_[0].empty());
+}
+
 TEST_F(ClientPushTest, StaleBringsTheFreshValuesAndTheNextPushIsBasedOnThem) {
   UseAsp();
   Start();
