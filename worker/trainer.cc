@@ -80,9 +80,11 @@ Status Trainer::Refresh() {
     if (!bsp()) return Status();
     step_ = all->min_version;
     if (all->min_version == all->max_version) return Status();
-    // A step was being committed: some slices are one ahead.
+    // A step is being committed: some slices are one ahead. It may wait for this worker's own
+    // parts, which whoever had this place before has pushed to some slices only; its weights are
+    // still there. Without parts nobody waits for us: as far ahead as it goes.
     PullOptions options;
-    options.step = all->max_version;
+    options.step = own_.parts == 0 ? all->max_version : all->min_version;
     all = worker_.Sync(AllWeights(), options);
     if (!all.ok() && all.status().code() != StatusCode::kAborted) return all.status();
     if (!all.ok()) continue;
@@ -114,7 +116,7 @@ void Trainer::DropPending() {
 }
 
 Status Trainer::BspStep(StepLoss* loss) {
-  pending_.clear();
+  DropPending();
   sums_.Clear();
   size_t next_block = 0;
   for (uint32_t part = own_.first; part < own_.first + own_.parts; ++part) {

@@ -237,6 +237,43 @@ TEST(TrainTest, ConnectionsLostWhileABlockIsHeldChangeNoBit) {
   EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
+// Whoever had the place before has pushed its part to some slices, which have committed the step,
+// and is gone: the step waits for its successor, which must not wait for the step.
+TEST(TrainTest, StepThatIsCommittedInSomeSlicesOnlyIsFinishedByTheSuccessor) {
+  RunSetup setup;
+  setup.cluster.shards = 2;
+  LocalCluster cluster(setup.cluster);
+  const std::unique_ptr<Worker> worker = cluster.Join(0);
+  CountingModel model;
+  const std::vector<TensorSpec> tensors = model.Tensors();
+  ASSERT_TRUE(worker->Declare(tensors).ok());
+  std::vector<TensorPull> pulls;
+  std::vector<std::vector<float>> weights, gradients;
+  std::vector<TensorView> weight_views;
+  std::vector<MutableTensorView> gradient_views;
+  for (const TensorSpec& spec : tensors) {
+    const int64_t count = ElementCount(spec.shape);
+    weights.emplace_back(count);
+    gradients.emplace_back(count);
+    pulls.push_back({static_cast<uint32_t>(pulls.size()),
+                     {weights.back().data(), ElementType::kFloat32, count}});
+    weight_views.push_back({weights.back().data(), ElementType::kFloat32, count});
+    gradient_views.push_back({gradients.back().data(), ElementType::kFloat32, count});
+  }
+  ASSERT_TRUE(worker->Sync(pulls).ok());
+  PushOptions options;
+  options.examples = model.Gradient({0, 0, 1}, weight_views, gradient_views)->examples;
+  const TensorView gradient{gradients[1].data(), ElementType::kFloat32,
+                            static_cast<int64_t>(gradients[1].size())};
+  Result<PushResult> pushed = worker->Push({{1, gradient}}, options);
+  ASSERT_TRUE(pushed.ok() && pushed->ended(PushOutcome::kApplied));
+
+  Result<TrainReport> report = Train(*worker, model, setup.train);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_GT(report->pushes.duplicate, 0u);
+  EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
+}
+
 // Hands calls on, but says kDeadlineExceeded to the first pushes of each kind though they were
 // made.
 class LosingWorker : public Worker {
