@@ -173,9 +173,9 @@ class Shard {
   std::unique_ptr<Core> core_;
 };
 
-// INVALID_ARGUMENT naming the field: G outside 1..kMaxParts, a limit of 0, an optimizer or schedule
-// that is not valid, a mode that is not known, max_frame_bytes above max_push_bytes or
-// max_reply_bytes.
+// INVALID_ARGUMENT naming the field: G outside 1..kMaxParts, a limit of 0 or above 2^48, an
+// optimizer or schedule that is not valid, a mode that is not known. A credit smaller than a slice
+// is not refused here: no client can then push or pull that slice.
 absl::Status ValidateShardOptions(const ShardOptions& options);
 
 // The most requests that any session may have in flight, whatever the layout.

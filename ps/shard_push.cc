@@ -12,7 +12,11 @@ namespace {
 constexpr uint64_t kMaxExamples = uint64_t{1}
                                   << 40;  // of one push: sums over a step cannot overflow
 
-bool IsLearningRate(double rate) { return rate >= 0 && std::isfinite(static_cast<float>(rate)); }
+// 0, which means the schedule's, or a positive finite number also as a float.
+bool IsLearningRate(double rate) {
+  const float used = static_cast<float>(rate);
+  return rate == 0 || (used > 0 && std::isfinite(used));
+}
 
 }  // namespace
 

@@ -30,7 +30,8 @@ namespace weir {
 class SessionOutlet {
  public:
   virtual ~SessionOutlet() = default;
-  // As SessionHost::Send and SessionHost::Close. Called on the server's loop thread, under no lock.
+  // As SessionHost::Send and SessionHost::Close. Called under no lock, on the loop's thread; Close
+  // also on the thread that brings a session's frame.
   virtual void Send(SessionId id, ServerFrame&& frame) = 0;
   virtual void Close(SessionId id, const absl::Status& status) = 0;
 };

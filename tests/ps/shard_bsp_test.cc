@@ -227,6 +227,7 @@ TEST_F(ShardBspTest, APushThatMakesNoSenseIsInvalidAndSaysWhy) {
       reason([](PushFrame* p) { p->learning_rate = std::numeric_limits<double>::quiet_NaN(); }),
       HasSubstr("learning rate"));
   EXPECT_THAT(reason([](PushFrame* p) { p->learning_rate = 1e300; }), HasSubstr("learning rate"));
+  EXPECT_THAT(reason([](PushFrame* p) { p->learning_rate = 1e-300; }), HasSubstr("learning rate"));
   EXPECT_THAT(reason([](PushFrame* p) { p->examples = ~uint64_t{0}; }), HasSubstr("2^40"));
   EXPECT_THAT(reason([](PushFrame* p) { p->parts = 0; }), HasSubstr("not a block"));
   EXPECT_THAT(reason([](PushFrame* p) { p->first_part = 2; }), HasSubstr("not a block"));

@@ -77,14 +77,14 @@ struct JobInfo {
 // always safe: a push is applied at most once, whatever is repeated.
 //
 // Every call can fail with
-//   kDeadlineExceeded    its time is over; the message says for whom it waited. Make it again (a
-//   push: with the same sequence) kAborted             the job's layout or epoch has changed:
-//   everything known is void. Sync, then go on from what it brings kFailedPrecondition  not
-//   declared yet; or fenced: a newer incarnation of this worker exists, end the process kCancelled
-//   the job is stopping, the lease is lost, or Close was called; the message says which. End the
-//   work kInvalidArgument     the arguments; the message says which kResourceExhausted   more than
-//   1024 calls at once, or a request beyond a limit of the servers, which the message names
-//   kUnimplemented       a view that is not f32 on the CPU
+// - kDeadlineExceeded: the message says for whom it waited. Again, a push under its sequence.
+// - kAborted: the job's layout or epoch has changed and all that was known is void. Sync, go on.
+// - kFailedPrecondition: not declared yet, or a server refuses this worker for good (a newer one
+//   has its place: fenced). End the process.
+// - kCancelled: the job is stopping, the lease is lost, or Close was called. End the work.
+// - kInvalidArgument: the arguments; the message says which.
+// - kResourceExhausted: more than 1024 calls at once, or beyond a limit that the message names.
+// - kUnimplemented: a view that is not f32 on the CPU.
 class Worker {
  public:
   // Joins the job. kUnavailable: nobody answered within connect_timeout; try again.
