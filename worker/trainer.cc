@@ -49,8 +49,8 @@ Result<TrainReport> Trainer::Run() {
   while (status.ok() && step_ < steps_) {
     StepLoss loss;
     status = bsp() ? BspStep(&loss) : AspStep(&loss);
-    if (status.code() == StatusCode::kAborted) {  // the job went on without us, or to another
-                                                  // epoch: join it where it is
+    if (status.code() == StatusCode::kAborted && !model_failed_) {
+      // The job went on without us, or to another epoch: join it where it is.
       status = Refresh();
       continue;
     }
@@ -96,6 +96,7 @@ Status Trainer::Refresh() {
 Result<PartResult> Trainer::Compute(uint32_t part, GradientSet* gradient) {
   const PartId id{step_, part, worker_.job().gradient_shards};
   Result<PartResult> result = model_.Gradient(id, weight_views_, gradient->views());
+  model_failed_ = !result.ok();
   if (!result.ok()) return result;
   computed_ += result->examples;
   if (result->examples != 0 && options_.clip_norm > 0)
