@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ Supervisor::Supervisor(Options options, Console* console)
 
 Supervisor::~Supervisor() {
   if (signals_fd_ >= 0) close(signals_fd_);
+  if (taken_fd_ >= 0) close(taken_fd_);
 }
 
 Supervisor::Outcome Supervisor::Run() {
@@ -59,6 +61,7 @@ Supervisor::Outcome Supervisor::Run() {
   if (!over()) FinishInOrder();
   if (signals_seen_ > 0 && !summary_.failure.has_value()) EndInterrupted();
   EndEverything(signals_seen_ > 1 ? absl::ZeroDuration() : kKillGrace);
+  if (taker_.joinable()) taker_.join();
 
   Outcome outcome;
   summary_.job = job_;
@@ -116,8 +119,11 @@ void Supervisor::Loop() {
 
 // Waits for something to happen, at most `wait`, and takes it in.
 void Supervisor::Step(absl::Duration wait) {
-  pollfd fds[2] = {{signals_fd_, POLLIN, 0}, {agent_->fd(), POLLIN, 0}};
-  poll(fds, 2, Milliseconds(wait));
+  // (When the weights are taken there is no more to wait for in that.)
+  pollfd fds[3] = {{signals_fd_, POLLIN, 0},
+                   {agent_->fd(), POLLIN, 0},
+                   {taken_.HasBeenNotified() ? -1 : taken_fd_, POLLIN, 0}};
+  poll(fds, 3, Milliseconds(wait));
   ReadSignals();
   TakeEvents();
 }
@@ -248,17 +254,31 @@ bool Supervisor::AllEnded(ProcessRole role) const {
   });
 }
 
+// False: the run was over before the weights were taken.
+bool Supervisor::TakeWeights() {
+  taken_fd_ = eventfd(0, EFD_CLOEXEC);
+  taker_ = std::thread([this, job = job_] {
+    taken_status_ = options_.finish(job, &taken_summary_);
+    taken_.Notify();
+    eventfd_write(taken_fd_, 1);
+  });
+  while (!over() && !taken_.HasBeenNotified()) {
+    Step(kStatusInterval);
+    Watch();
+  }
+  Step(absl::ZeroDuration());
+  if (over()) return false;  // a process that ended is the better reason
+  summary_ = taken_summary_;
+  if (taken_status_.ok()) return true;
+  Fail("launcher", absl::StrCat("the weights could not be saved: ", taken_status_.message()), 1);
+  return false;
+}
+
 // Every worker has left and ended: takes the weights, then tells the servers to stop, and hears
 // their totals.
 void Supervisor::FinishInOrder() {
   console_.Status(progress_.Line(job_, absl::Now()), absl::Now());
-  absl::Status finished = options_.finish(job_, &summary_);
-  Step(absl::ZeroDuration());
-  if (over()) return;  // a process that ended is the better reason
-  if (!finished.ok()) {
-    return Fail("launcher", absl::StrCat("the weights could not be saved: ", finished.message()),
-                1);
-  }
+  if (!TakeWeights()) return;
   ending_ = true;
   v1::StopRequest stop;
   stop.mutable_job()->set_job_id(std::string(job_.job_id.begin(), job_.job_id.end()));

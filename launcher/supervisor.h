@@ -7,9 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "launcher/agent_client.h"
 #include "launcher/console.h"
@@ -32,7 +34,8 @@ namespace weir {
 // servers still serve.
 //
 // One thread, the main one, which must have SIGINT, SIGTERM and SIGHUP blocked and must not have
-// started another thread yet.
+// started another thread yet. `finish` runs on a thread of its own: signals and ends are heard
+// meanwhile, and once the servers are gone it ends.
 class Supervisor {
  public:
   struct Options {
@@ -43,7 +46,8 @@ class Supervisor {
     std::string host;  // of this machine, for people
     absl::Duration start_timeout = absl::Minutes(1);
     uint64_t steps = 0;  // planned, where no worker says it; 0: not known
-    // Takes the weights from the servers; fills in the summary's weights_sha256.
+    // Takes the weights from the servers; fills in the summary's weights_sha256 and test_accuracy.
+    // Called at most once, on another thread. Must end when the servers do.
     std::function<absl::Status(const JobStatus& job, RunSummary* summary)> finish;
   };
   struct Outcome {
@@ -77,6 +81,7 @@ class Supervisor {
   void WatchJobFailure();
   std::string Culprit() const;
   absl::Status FetchStatus();
+  bool TakeWeights();
   void FinishInOrder();
   void EndInterrupted();
   bool AllEnded(ProcessRole role) const;
@@ -101,6 +106,13 @@ class Supervisor {
   int first_signal_ = 0;
   absl::Time began_, answered_, job_failed_at_ = absl::InfiniteFuture();
   absl::Time status_at_ = absl::InfinitePast();
+
+  // `finish`: what it says is the taker's until `taken_` is notified.
+  int taken_fd_ = -1;  // readable then
+  RunSummary taken_summary_;
+  absl::Status taken_status_;
+  absl::Notification taken_;
+  std::thread taker_;
 };
 
 }  // namespace weir

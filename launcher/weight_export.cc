@@ -64,8 +64,10 @@ class ShardReader : public SessionClientHandler {
     }
   }
   void OnClosed(const absl::Status& status) override {
-    End(status.ok() ? absl::UnavailableError(absl::StrCat("shard ", shard_, " ended the session"))
-                    : status);
+    const std::string who =
+        absl::StrCat("shard ", shard_, " at ", job_.layout.shard_addresses[shard_]);
+    End(status.ok() ? absl::UnavailableError(absl::StrCat(who, " ended the session"))
+                    : absl::Status(status.code(), absl::StrCat(who, ": ", status.message())));
   }
 
  private:

@@ -8,6 +8,19 @@ import cluster
 
 LONG = ("train.epochs=5000",)
 
+# A worker that stops its server in the kernel's sense, and leaves: nobody will answer whoever wants the weights.
+STOPS_ITS_SERVER = """
+import os, signal
+import wire
+with open(os.environ["WEIR_TOKEN_FILE"]) as f:
+    token = f.read().strip()
+member = wire.Member(os.environ["WEIR_COORDINATOR"], token, [wire.t.TensorSpec(name="w", shape=[8])])
+server, = [m for m in member.stub.GetStatus(wire.c.GetStatusRequest(job=member.me["job"])).members
+           if m.role == wire.c.MEMBER_ROLE_SERVER]
+os.kill(server.process_id, signal.SIGSTOP)
+member.leave(step=1)
+"""
+
 
 class KillTest(cluster.ClusterTest):
 
@@ -78,6 +91,42 @@ class KillTest(cluster.ClusterTest):
         run.process.send_signal(signal.SIGINT)
         self.assertEqual(run.wait(20), 128 + signal.SIGINT, run.text())
         self.assertLess(time.monotonic() - again, 4)
+        self.assertEqual(run.left_behind(5), {})
+
+    def ends_with_a_stopped_server(self):
+        """A run whose worker has left, while its server gives no weights to the launcher, which waits for them."""
+        script = self.write("stops.py", STOPS_ITS_SERVER)
+        run = self.start(cluster.DIGITS, f"workers.program=[/usr/bin/python3, {script}]", "workers.count=1",
+                         "servers.count=1", "train.schedule.type=constant",
+                         environment={"PYTHONPATH": os.path.dirname(os.path.abspath(__file__))})
+        worker = f"/usr/bin/python3 {script}"
+        self.assertTrue(cluster.wait_until(lambda: run.find(worker), 30), run.text())
+
+        def connects():  # the launcher, to the coordinator and to the server
+            fds = f"/proc/{run.process.pid}/fd"
+            try:
+                links = [os.readlink(os.path.join(fds, fd)) for fd in os.listdir(fds)]
+            except FileNotFoundError:  # closed meanwhile
+                return False
+            return sum(link.startswith("socket:") for link in links) >= 2
+        self.assertTrue(cluster.wait_until(lambda: not run.find(worker) and connects(), 30), run.text())
+        return run
+
+    def test_ctrl_c_is_heard_while_the_weights_are_taken(self):
+        run = self.ends_with_a_stopped_server()
+        run.process.send_signal(signal.SIGINT)
+        # Sooner than gRPC gives the connection up, which takes 5 seconds.
+        self.assertTrue(cluster.wait_until(lambda: "once more" in run.text(), 3), run.text() + self.logs(run))
+        run.process.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(20), 128 + signal.SIGINT, run.text() + self.logs(run))
+        self.assertEqual(run.summary()["status"], "interrupted")
+        self.assertEqual(run.left_behind(5), {})
+
+    def test_a_shard_that_does_not_give_its_weights_is_named(self):
+        run = self.ends_with_a_stopped_server()
+        self.assertEqual(run.wait(60), 1, run.text() + self.logs(run))
+        self.assertIn("the weights could not be saved: shard 0 at 127.0.0.1:", run.text())
+        self.assertEqual(run.summary()["status"], "failed")
         self.assertEqual(run.left_behind(5), {})
 
     def test_a_worker_that_fails_gives_the_run_its_exit_code_and_last_lines(self):
