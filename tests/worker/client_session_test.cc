@@ -241,8 +241,7 @@ TEST_F(ClientSessionTest, NothingKnownOfAnOlderEpochIsUsedInTheNext) {
   SetLayout(2);
   Greet(0);
   Greet(1);
-  EXPECT_NE(Code(PushB()), StatusCode::kOk)
-      << "the base of the old epoch must not be sent";
+  EXPECT_NE(Code(PushB()), StatusCode::kOk) << "the base of the old epoch must not be sent";
   // An answer of the old epoch's connection means nothing.
   const uint64_t call = Pull({{1, ViewB()}});
   uint64_t id = 0;
