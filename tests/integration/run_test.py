@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import pty
 import socket
 import struct
 import subprocess
@@ -99,6 +100,42 @@ class RunTest(cluster.ClusterTest):
         for name in ("dense0/weights", "dense0/bias", "dense1/weights"):
             self.assertIn(name, text)
         self.assertEqual(run.left_behind(5), {})
+
+
+class TerminalTest(cluster.ClusterTest):
+
+    def on_a_terminal(self, *sets, code=0, **environment):
+        """What `weir run` writes to a terminal."""
+        ours, its = pty.openpty()
+        directory = os.path.join(self.temporary, f"terminal{len(os.listdir(self.temporary))}")
+        command = [cluster.WEIR, "run", cluster.IRIS, "--run_dir", directory]
+        env = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        process = subprocess.Popen(command + [word for s in sets for word in ("--set", s)], stdin=subprocess.DEVNULL, stdout=its,
+                                   stderr=its, env=dict(env, TERM="xterm", **environment))
+        os.close(its)
+        written = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                written += chunk
+        except OSError:  # the other end is closed
+            pass
+        os.close(ours)
+        self.assertEqual(process.wait(20), code, written)
+        return written.decode()
+
+    def test_one_line_is_written_over_and_ends_in_a_table(self):
+        written = self.on_a_terminal()
+        live, table = written.rsplit("\x1b[K", 1)
+        self.assertGreaterEqual(live.count("\rstep "), 1, written)
+        self.assertNotIn("\nstep ", written)
+        self.assertIn("test accuracy", table)
+        self.assertNotIn("\r", table.replace("\r\n", ""))
+
+    def test_what_went_wrong_is_red_unless_colours_are_not_wanted(self):
+        bad = ("workers.program=[/no/such/trainer]",)
+        self.assertIn("\x1b[31m", self.on_a_terminal(*bad, code=127))
+        self.assertIn("\x1b[31m", self.on_a_terminal(*bad, code=127, NO_COLOR=""))
+        self.assertNotIn("\x1b[3", self.on_a_terminal(*bad, code=127, NO_COLOR="1"))
 
 
 class RefusalTest(cluster.ClusterTest):
