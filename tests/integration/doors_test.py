@@ -23,6 +23,22 @@ class DoorsTest(cluster.ClusterTest):
         with open(os.path.join(cluster.SOURCE, "examples", "numpy_trainer.py")) as f:
             self.assertLessEqual(len(f.readlines()), 100)
 
+    def sim(self, *arguments):
+        return subprocess.run([os.path.join(cluster.BIN, "weir-sim"), *arguments], capture_output=True, text=True, timeout=120)
+
+    def test_a_seed_gives_the_same_trace_in_every_process(self):
+        for seed in (1, 2, 3):
+            first, again = self.sim(f"--seed={seed}"), self.sim(f"--seed={seed}")
+            self.assertEqual(first.returncode, 0, first.stdout + first.stderr)
+            self.assertRegex(first.stdout, r"\ntrace [0-9a-f]{16}\n")
+            self.assertEqual(first.stdout, again.stdout)
+
+    def test_the_simulator_refuses_what_it_does_not_know(self):
+        for arguments, words in ((["--seedz=3"], "--seeds"), (["--seeds=0"], "no seeds"), (["3"], "no flag")):
+            done = self.sim(*arguments)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn(words, done.stderr)
+
     def load(self, *arguments, code=0):
         done = subprocess.run([os.path.join(cluster.BIN, "weir-loadtest"), *arguments], capture_output=True, text=True,
                               timeout=120, stdin=subprocess.DEVNULL)

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "launcher/nearest_name.h"
 #include "tests/sim/cluster.h"
 
 namespace weir {
@@ -34,6 +37,18 @@ bool ReadNumber(absl::string_view argument, absl::string_view name, uint64_t* va
   return absl::ConsumePrefix(&argument, name) && absl::SimpleAtoi(argument, value);
 }
 
+// Of an argument that was not understood.
+void Complain(absl::string_view argument) {
+  const std::string name(argument.substr(0, argument.find('=')));
+  const std::string nearest =
+      NearestName(name, {"--seeds", "--first", "--seed", "--trace", "--help"});
+  std::fprintf(stderr, "weir-sim: '%s' is no flag of mine%s\n%s", std::string(argument).c_str(),
+               nearest.empty() || nearest == name
+                   ? ""
+                   : absl::StrCat("; did you mean ", nearest, "?").c_str(),
+               kUsage);
+}
+
 std::optional<SimFlags> ReadFlags(int argc, char** argv) {
   SimFlags flags;
   for (int i = 1; i < argc; ++i) {
@@ -48,9 +63,15 @@ std::optional<SimFlags> ReadFlags(int argc, char** argv) {
       flags.seed = seed;
     } else if (!ReadNumber(argument, "-seeds=", &flags.seeds) &&
                !ReadNumber(argument, "-first=", &flags.first)) {
-      std::fprintf(stderr, "weir-sim: '%s' is no flag of mine\n%s", argv[i], kUsage);
+      Complain(argv[i]);
       return std::nullopt;
     }
+  }
+  if (flags.seeds == 0 || flags.first > UINT64_MAX - flags.seeds) {
+    std::fprintf(stderr, "weir-sim: --seeds=%llu from --first=%llu are no seeds\n%s",
+                 static_cast<unsigned long long>(flags.seeds),
+                 static_cast<unsigned long long>(flags.first), kUsage);
+    return std::nullopt;
   }
   return flags;
 }
