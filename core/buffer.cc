@@ -26,7 +26,8 @@ size_t ClassBytes(int index) {
 
 int ClassOf(size_t bytes) {
   if (bytes <= kSmallest) return 0;
-  const int k = absl::bit_width((bytes - 1) / kSmallest) - 1;  // 256 << k < bytes, at most 256 << (k + 1)
+  const int k =
+      absl::bit_width((bytes - 1) / kSmallest) - 1;  // 256 << k < bytes, at most 256 << (k + 1)
   return bytes <= ClassBytes(2 * k + 1) ? 2 * k + 1 : 2 * k + 2;
 }
 
@@ -58,7 +59,8 @@ struct BufferPool::Idle {
       }
       ++statistics.allocated;
     }
-    void* block = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    void* block =
+        std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
     if (block == nullptr) throw std::bad_alloc();
     return static_cast<char*>(block);
   }

@@ -10,9 +10,9 @@ namespace weir {
 
 class BufferPool;
 
-// A counted reference to one block of memory, 64-byte aligned. Copies share the block; it goes back to its pool when the last
-// reference is dropped, on whatever thread that is. Whoever fills a block does so before sharing it: shared blocks are read
-// only, by convention.
+// A counted reference to one block of memory, 64-byte aligned. Copies share the block; it goes back
+// to its pool when the last reference is dropped, on whatever thread that is. Whoever fills a block
+// does so before sharing it: shared blocks are read only, by convention.
 class Buffer {
  public:
   Buffer() = default;
@@ -33,16 +33,18 @@ class Buffer {
   std::shared_ptr<Block> block_;
 };
 
-// Hands out blocks and takes them back, so that the steady state asks the allocator for nothing payload-sized.
+// Hands out blocks and takes them back, so that the steady state asks the allocator for nothing
+// payload-sized.
 //
-// Blocks are kept by size class (powers of two and the three quarters between, from 256 bytes; smaller requests round up).
-// Idle blocks above `idle_limit_bytes` in total are freed. Self-synchronised. Blocks may outlive the pool.
+// Blocks are kept by size class (powers of two and the three quarters between, from 256 bytes;
+// smaller requests round up). Idle blocks above `idle_limit_bytes` in total are freed.
+// Self-synchronised. Blocks may outlive the pool.
 class BufferPool {
  public:
   struct Statistics {
-    uint64_t allocated = 0;       // blocks asked of the allocator since the start
-    uint64_t reused = 0;          // requests served from idle blocks
-    uint64_t bytes_in_use = 0;    // of blocks out, by size class
+    uint64_t allocated = 0;     // blocks asked of the allocator since the start
+    uint64_t reused = 0;        // requests served from idle blocks
+    uint64_t bytes_in_use = 0;  // of blocks out, by size class
     uint64_t bytes_idle = 0;
   };
 

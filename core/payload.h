@@ -11,8 +11,9 @@
 
 namespace weir {
 
-// The bytes of one payload, wherever they lie: a list of borrowed chunks and what keeps each alive. Copies share the bytes.
-// Chunks may start at any address and may cut through an element: large gRPC messages arrive as pieces of some 64 KiB.
+// The bytes of one payload, wherever they lie: a list of borrowed chunks and what keeps each alive.
+// Copies share the bytes. Chunks may start at any address and may cut through an element: large
+// gRPC messages arrive as pieces of some 64 KiB.
 class Payload {
  public:
   struct Chunk {

@@ -85,8 +85,8 @@ class Membership {
                                             const HeartbeatEvent& event, absl::Time now);
 
   // Leaving twice is leaving once. Whoever was lost and whose place nobody has taken yet leaves in
-  // order all the same: it has done its work. A server that leaves while workers still need it makes the job
-  // fail.
+  // order all the same: it has done its work. A server that leaves while workers still need it
+  // makes the job fail.
   absl::Status Leave(const JobKey& job, const MemberId& who, const LeaveEvent& event,
                      absl::Time now);
 

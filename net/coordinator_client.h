@@ -43,8 +43,8 @@ class CoordinatorClient {
   absl::Status ReportLoss(const v1::ReportLossRequest& request, absl::Duration timeout);
 
   // Waits until there is a connection, at most `limit`; whether there is. What to do between two
-  // tries at a coordinator that does not answer: in a process that only sleeps, gRPC notices the end
-  // of a connection attempt no sooner than every 5 s.
+  // tries at a coordinator that does not answer: in a process that only sleeps, gRPC notices the
+  // end of a connection attempt no sooner than every 5 s.
   bool AwaitConnected(absl::Duration limit);
 
   // Ends the calls in flight, and those made from now on, with CANCELLED.

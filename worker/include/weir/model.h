@@ -10,8 +10,9 @@
 
 namespace weir {
 
-// Names the examples of one gradient: part `part` of `parts` of the global batch of `step`. Which examples these are must
-// be a pure function of (the job's seed, step, part, parts): whoever computes the part, and however often, sees the same.
+// Names the examples of one gradient: part `part` of `parts` of the global batch of `step`. Which
+// examples these are must be a pure function of (the job's seed, step, part, parts): whoever
+// computes the part, and however often, sees the same.
 struct PartId {
   uint64_t step = 0;   // 0-based
   uint32_t part = 0;   // 0-based, < parts
@@ -33,21 +34,22 @@ struct Evaluation {
 
 // A model with its data, as the training loop sees it. A trainer author implements this.
 //
-// The loop owns the memory of weights and gradients; views are in the order of Tensors(), f32 on the CPU, 64-byte aligned,
-// and valid for the call only. Calls come from one thread at a time.
+// The loop owns the memory of weights and gradients; views are in the order of Tensors(), f32 on
+// the CPU, 64-byte aligned, and valid for the call only. Calls come from one thread at a time.
 class Model {
  public:
   virtual ~Model() = default;
 
-  // The tensors, first layers first: they are pulled in this order. The same in every worker of the job.
+  // The tensors, first layers first: they are pulled in this order. The same in every worker of the
+  // job.
   virtual std::vector<TensorSpec> Tensors() const = 0;
 
   // Steps in one epoch, for a global batch of the size that the model was built for.
   virtual uint64_t StepsPerEpoch() const = 0;
 
-  // Writes to `gradients` the gradient of the loss SUMMED over the examples of `part` (the servers divide by the number of
-  // examples of the whole step). Must overwrite every element, and give the same bits for the same arguments. Allocates
-  // nothing after its first calls.
+  // Writes to `gradients` the gradient of the loss SUMMED over the examples of `part` (the servers
+  // divide by the number of examples of the whole step). Must overwrite every element, and give the
+  // same bits for the same arguments. Allocates nothing after its first calls.
   virtual Result<PartResult> Gradient(const PartId& part, const std::vector<TensorView>& weights,
                                       const std::vector<MutableTensorView>& gradients) = 0;
 

@@ -14,15 +14,16 @@ enum class StatusCode {
   kOk = 0,
   kInvalidArgument,     // the caller's mistake; the message says which argument. Do not retry.
   kNotFound,            // a name that is not declared. Do not retry.
-  kFailedPrecondition,  // the call does not fit the state (not declared, fenced, wrong job). Do not retry.
-  kAborted,             // the state moved on (stale, moved): refresh by Sync or Pull, recompute, try again.
-  kUnavailable,         // nothing happened: the same call may be made again.
-  kDeadlineExceeded,    // it may have happened: ask again with the same sequence.
-  kResourceExhausted,   // a limit; the message names it and its value.
-  kUnimplemented,       // not supported by this build or this version; the message says what is.
-  kCancelled,           // the caller closed the worker or cancelled the call.
-  kDataLoss,            // a file or a frame is damaged.
-  kInternal,            // a bug of Weir: please report it.
+  kFailedPrecondition,  // the call does not fit the state (not declared, fenced, wrong job). Do not
+                        // retry.
+  kAborted,  // the state moved on (stale, moved): refresh by Sync or Pull, recompute, try again.
+  kUnavailable,        // nothing happened: the same call may be made again.
+  kDeadlineExceeded,   // it may have happened: ask again with the same sequence.
+  kResourceExhausted,  // a limit; the message names it and its value.
+  kUnimplemented,      // not supported by this build or this version; the message says what is.
+  kCancelled,          // the caller closed the worker or cancelled the call.
+  kDataLoss,           // a file or a frame is damaged.
+  kInternal,           // a bug of Weir: please report it.
 };
 
 // The name of `code` in words, e.g. "invalid argument".
@@ -49,8 +50,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {         // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: implicit by design
     if (status_.ok()) status_ = Status(StatusCode::kInternal, "ok without a value");
   }
 
