@@ -45,6 +45,9 @@ void* operator new(size_t size, std::align_val_t alignment) {
 void* operator new[](size_t size, std::align_val_t alignment) {
   return AllocateOrThrow(size, static_cast<size_t>(alignment));
 }
+// Whoever asks with nothrow is counted too; and a block is freed by what belongs to its allocator.
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return Allocate(size, 0); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return Allocate(size, 0); }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }
