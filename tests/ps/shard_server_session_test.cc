@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A shard behind real sessions over a loopback socket.
 #include <grpcpp/channel.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -237,7 +238,9 @@ TEST_F(ManySlicesTest, AFloodOfConditionalPullsWithoutReadingIsClosedWithASenten
   client.Read(true);
   const absl::Status status = client.WaitForClose();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_NE(std::string(status.message()).find("request"), std::string::npos) << status;
+  // Which of the two bounds it meets first depends on how much the transport had taken.
+  EXPECT_THAT(status.message(), testing::AnyOf(testing::HasSubstr("request"),
+                                               testing::HasSubstr("answers wait to be read")));
 }
 
 }  // namespace
