@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "launcher/job_limits.h"
 #include "launcher/member_checks.h"
 
 namespace weir {
@@ -41,7 +42,7 @@ absl::Status Membership::CheckSettings(const JobSettings& settings) {
   };
   absl::Status status = check("the number of servers", settings.servers, kMaxMembers);
   status.Update(check("the number of workers", settings.workers, kMaxMembers));
-  status.Update(check("the number of shards", settings.shards, kMaxShards));
+  status.Update(check("the number of shards", settings.shards, kMaxJobShards));
   status.Update(check("gradient_shards", settings.gradient_shards, 1 << 20));
   if (status.ok() && settings.shards % settings.servers != 0) {
     return absl::InvalidArgumentError(absl::StrCat(settings.shards,

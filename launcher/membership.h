@@ -122,8 +122,6 @@ class Membership {
   static constexpr absl::Duration kMaxWait = absl::Minutes(1);
   // A Tick later than this: the coordinator was paused.
   static constexpr absl::Duration kPatience = absl::Seconds(2);
-  static constexpr uint32_t kMaxMembers = 1024;  // of a role
-  static constexpr uint32_t kMaxShards = 4096;
 
  private:
   struct Member {

@@ -6,12 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "launcher/job_limits.h"
 
 namespace weir {
 namespace {
 
-constexpr int64_t kMaxShards = 4096;  // as the coordinator has it (Membership::kMaxShards)
-constexpr double kLowShare = 0.9;     // of pushes admitted: below it a run wastes noticeable work
+constexpr double kLowShare = 0.9;  // of pushes admitted: below it a run wastes noticeable work
 
 class Checker {
  public:
@@ -52,10 +52,10 @@ class Checker {
 
   void CheckShards() {
     const int64_t servers = topology_.servers.count, shards = topology_.servers.shards;
-    if (servers * shards <= kMaxShards) return;
+    if (servers * shards <= int64_t{kMaxJobShards}) return;
     Error({"servers.shards", "servers.count"},
           absl::StrCat(servers, " servers of ", shards, " shards are ", servers * shards,
-                       " shards, at most ", kMaxShards, " make a job"));
+                       " shards, at most ", kMaxJobShards, " make a job"));
   }
 
   void CheckParts() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
+#include "launcher/job_limits.h"
 #include "launcher/topology_row.h"
 
 namespace weir {
@@ -48,7 +49,7 @@ std::vector<TopologyKey> ClusterKeys() {
           .Example("[localhost]")
           .Means("The machines. Only localhost until other backends are built."),
       TopologyRow("servers.count", KeyType::kInteger, WEIR_FIELD(servers.count))
-          .Between(1, 1024)
+          .Between(1, kMaxMembers)
           .Example("2")
           .Means("How many server processes hold the model."),
       TopologyRow("servers.shards", KeyType::kInteger, WEIR_FIELD(servers.shards))
@@ -61,7 +62,7 @@ std::vector<TopologyKey> ClusterKeys() {
           .Example("cpu")
           .Means("Where the servers compute."),
       TopologyRow("workers.count", KeyType::kInteger, WEIR_FIELD(workers.count))
-          .Between(1, 1024)
+          .Between(1, kMaxMembers)
           .Example("3")
           .Means("How many worker processes compute gradients."),
       TopologyRow("workers.program", KeyType::kTexts, WEIR_FIELD(workers.program))
