@@ -35,10 +35,9 @@ constexpr absl::Duration kInterruptedLimit =
 // Serves until the job is over; with --run_dir saves what came of it.
 class Coordinator {
  public:
-  Coordinator(Membership::Options options, std::string run_dir, bool insecure)
+  Coordinator(Membership::Options options, std::string run_dir)
       : token_(options.job_token),
         run_dir_(std::move(run_dir)),
-        insecure_(insecure),
         began_(absl::Now()),
         service_(std::move(options)) {}
   ~Coordinator() {
@@ -49,7 +48,6 @@ class Coordinator {
     ServerHost::Options options;
     options.address = absl::StrCat(FLAGS_host, ":", FLAGS_port);
     options.has_token = !token_.empty();
-    options.insecure = insecure_;
     options.services = {service_.service()};
     absl::StatusOr<std::unique_ptr<ServerHost>> host = ServerHost::Start(options);
     if (!host.ok()) return host.status();
@@ -137,7 +135,6 @@ class Coordinator {
   }
 
   const std::string token_, run_dir_;
-  const bool insecure_;
   const absl::Time began_;
   CoordinatorService service_;
   std::unique_ptr<ServerHost> host_;
@@ -157,8 +154,7 @@ int Coordinate(const std::string& program, Topology topology) {
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
-  const bool insecure = topology.security.mode == SecurityMode::kNone;
-  Coordinator coordinator(*std::move(options), run_dir, insecure);
+  Coordinator coordinator(*std::move(options), run_dir);
   absl::Status listening = coordinator.Listen();
   if (!listening.ok()) return ExitWith(program, listening.message(), 1);
   return coordinator.Serve(signals);

@@ -22,13 +22,12 @@ DEFINE_int32(job_threads, 0, "threads for the arithmetic of each shard; 0: the s
 namespace weir {
 namespace {
 
-// The job of a server that is alone: it coordinates too. `*insecure`: its security.mode is none.
+// The job of a server that is alone: it coordinates too.
 absl::StatusOr<std::unique_ptr<CoordinatorService>> CoordinateAlone(
-    std::vector<std::string> settings, bool* insecure) {
+    std::vector<std::string> settings) {
   settings.push_back("servers.count=1");
   std::optional<Topology> topology = TopologyOfProcess(std::move(settings));
   if (!topology) return absl::InvalidArgumentError("the topology is wrong");
-  *insecure = topology->security.mode == SecurityMode::kNone;
   absl::StatusOr<Membership::Options> options = JobOfProcess(&*topology);
   if (!options.ok()) return options.status();
   return std::make_unique<CoordinatorService>(*std::move(options));
@@ -53,8 +52,7 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
   std::unique_ptr<CoordinatorService> alone;
   if (options.coordinator.empty()) {
-    absl::StatusOr<std::unique_ptr<CoordinatorService>> made =
-        CoordinateAlone(settings, &options.insecure);
+    absl::StatusOr<std::unique_ptr<CoordinatorService>> made = CoordinateAlone(settings);
     if (!made.ok()) return ExitWith(program, made.status().message(), kExitBadTopology);
     alone = *std::move(made);
     options.services.push_back(alone->service());

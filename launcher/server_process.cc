@@ -60,7 +60,6 @@ absl::Status ServerProcess::Listen() {
   ServerHost::Options host;
   host.address = absl::StrCat(options_.host, ":", options_.port);
   host.has_token = !options_.job_token.empty();
-  host.insecure = options_.insecure;
   host.services = options_.services;
   host.services.push_back(sessions_->service());
   absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);

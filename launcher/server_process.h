@@ -36,7 +36,6 @@ class ServerProcess {
     std::string advertise;  // host:port that the workers are told; "": where it listens, or what
                             // the coordinator sees
     std::string host_name;  // for people
-    bool insecure = false;  // the topology says `security.mode: none`
     int job_threads = 0;    // of each shard; 0: the shard's loop does the arithmetic
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);

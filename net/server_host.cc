@@ -120,10 +120,10 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
   const absl::StatusOr<HostAndPort> where =
       is_unix ? absl::StatusOr<HostAndPort>(HostAndPort()) : Split(options.address);
   if (!where.ok()) return where.status();
-  if (!options.has_token && !options.insecure && !IsLoopback(options.address)) {
+  if (!options.has_token && !IsLoopback(options.address)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "a listener off loopback (", options.address,
-        ") does not start without the job's token: give one, or set security.mode to none"));
+        ") does not start without the job's token: give one"));
   }
   // Once a process; both only add to what servers built from now on offer.
   grpc::EnableDefaultHealthCheckService(true);

@@ -23,8 +23,7 @@ class ServerHost {
   struct Options {
     std::string address = "127.0.0.1:0";  // host:port or [ipv6]:port; port 0 picks a free one
     bool has_token = false;               // the services ask for the job's token
-    bool insecure = false;            // `security.mode: none`: serve off loopback without a token
-    int max_message_bytes = 4 << 20;  // either way; kMaxControlMessageBytes for a coordinator
+    int max_message_bytes = 4 << 20;      // either way; kMaxControlMessageBytes for a coordinator
     std::vector<grpc::Service*> services;
   };
 

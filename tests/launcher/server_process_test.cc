@@ -246,7 +246,7 @@ TEST_F(ServerProcessTest, OffLoopbackNothingIsServedWithoutAToken) {
   options.host = "0.0.0.0";
   options.job_token.clear();
   EXPECT_EQ(ServerProcess(options).Listen().code(), absl::StatusCode::kFailedPrecondition);
-  options.insecure = true;
+  options.job_token = "secret";
   EXPECT_TRUE(ServerProcess(options).Listen().ok());
 }
 
