@@ -285,9 +285,15 @@ void Supervisor::FinishInOrder() {
   stop.mutable_job()->set_job_token(options_.job_token);
   stop.set_reason("every worker has left");
   const absl::Status told = coordinator_->Stop(stop, kCallLimit);
+  if (told.ok()) SignalServers();
   const absl::Time end = absl::Now() + kStopLimit;
-  while (told.ok() && signals_seen_ == 0 && !AllEnded(ProcessRole::kServer) && absl::Now() < end) {
+  while (told.ok() && signals_seen_ == 0 && !AllEnded(ProcessRole::kServer) && !agent_->gone() &&
+         absl::Now() < end) {
     Step(kStatusInterval);
+  }
+  if (agent_->gone()) {  // nobody is left to tell how the servers end
+    const ProcessEnd agent_end = agent_->AwaitEnd();
+    return Fail(kAgentName, agent_end.Describe(), std::max(1, agent_end.ExitCode()));
   }
   const absl::Status heard = FetchStatus();
   for (const auto& [name, process] : processes_) {
@@ -295,6 +301,18 @@ void Supervisor::FinishInOrder() {
     console_.SayWrong(absl::StrCat(
         name, " did not leave in order (", process.end ? process.end->Describe() : "it goes on",
         ", ", (told.ok() ? heard : told).ToString(), "): its totals are as last heard.\n"));
+  }
+}
+
+// They leave in order now, not only when their next heartbeat tells them that the job is over.
+void Supervisor::SignalServers() {
+  for (const auto& [name, process] : processes_) {
+    if (process.planned.role != ProcessRole::kServer || process.end.has_value()) continue;
+    AgentCommand command;
+    command.kind = AgentCommand::Kind::kSignal;
+    command.name = name;
+    command.signal = SIGTERM;
+    agent_->Send(command).IgnoreError();  // what it does not hear, the heartbeat tells
   }
 }
 
@@ -349,6 +367,7 @@ void Supervisor::Fail(const std::string& name, const std::string& reason, int ex
 
 void Supervisor::EndEverything(absl::Duration grace) {
   ending_ = true;
+  coordinator_.reset();  // it ends when its connections do, which an idle client does not notice
   if (agent_ == nullptr) return;
   bool clean = false;
   agent_->End(grace, &clean);

@@ -83,6 +83,7 @@ class Supervisor {
   absl::Status FetchStatus();
   bool TakeWeights();
   void FinishInOrder();
+  void SignalServers();
   void EndInterrupted();
   bool AllEnded(ProcessRole role) const;
   bool HasLeft(const Process& process) const;
