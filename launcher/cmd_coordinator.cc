@@ -141,12 +141,15 @@ class Coordinator {
 };
 
 int Coordinate(const std::string& program, Topology topology) {
-  absl::StatusOr<Membership::Options> options = JobOfProcess(&topology);
+  absl::StatusOr<std::string> token = TokenOfProcess();
+  if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
+  absl::StatusOr<Membership::Options> options = JobOfProcess(&topology, *token);
   if (!options.ok()) return ExitWith(program, options.status().message(), kExitBadTopology);
   std::string run_dir;
   if (!FLAGS_run_dir.empty()) {
     absl::StatusOr<std::string> made = MakeRunDirectory(FLAGS_run_dir, topology.name, absl::Now());
-    if (!made.ok()) return ExitWith(program, made.status().message(), 1);
+    if (!made.ok())
+      return ExitWith(program, made.status().message(), ExitOfRunDirectory(made.status()));
     run_dir = *made;
   }
 

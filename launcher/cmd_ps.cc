@@ -24,11 +24,11 @@ namespace {
 
 // The job of a server that is alone: it coordinates too.
 absl::StatusOr<std::unique_ptr<CoordinatorService>> CoordinateAlone(
-    std::vector<std::string> settings) {
+    std::vector<std::string> settings, const std::string& token) {
   settings.push_back("servers.count=1");
   std::optional<Topology> topology = TopologyOfProcess(std::move(settings));
   if (!topology) return absl::InvalidArgumentError("the topology is wrong");
-  absl::StatusOr<Membership::Options> options = JobOfProcess(&*topology);
+  absl::StatusOr<Membership::Options> options = JobOfProcess(&*topology, token);
   if (!options.ok()) return options.status();
   return std::make_unique<CoordinatorService>(*std::move(options));
 }
@@ -39,7 +39,9 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   ServerProcess::Options options;
   options.coordinator = CoordinatorOfProcess();
   options.job_token = *token;
-  if (FLAGS_rank >= 0) options.rank = static_cast<uint32_t>(FLAGS_rank);
+  absl::StatusOr<std::optional<uint32_t>> rank = RankOfProcess();
+  if (!rank.ok()) return ExitWith(program, rank.status().message(), kExitUsage);
+  options.rank = *rank;
   options.host = FLAGS_host;
   options.port = FLAGS_port;
   options.advertise = FLAGS_advertise;
@@ -52,7 +54,7 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
   std::unique_ptr<CoordinatorService> alone;
   if (options.coordinator.empty()) {
-    absl::StatusOr<std::unique_ptr<CoordinatorService>> made = CoordinateAlone(settings);
+    absl::StatusOr<std::unique_ptr<CoordinatorService>> made = CoordinateAlone(settings, *token);
     if (!made.ok()) return ExitWith(program, made.status().message(), kExitBadTopology);
     alone = *std::move(made);
     options.services.push_back(alone->service());

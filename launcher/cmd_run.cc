@@ -140,7 +140,9 @@ int Run(const std::string& program, Topology topology) {
   if (FLAGS_dry_run) return DryRunOf(program, std::move(topology), std::move(place));
   absl::StatusOr<std::string> directory =
       MakeRunDirectory(FLAGS_run_dir, topology.name, absl::Now());
-  if (!directory.ok()) return ExitWith(program, directory.status().message(), 1);
+  if (!directory.ok()) {
+    return ExitWith(program, directory.status().message(), ExitOfRunDirectory(directory.status()));
+  }
   place.run_dir = *directory;
   absl::StatusOr<PreparedModel> prepared = PrepareModel(&topology);
   if (!prepared.ok()) return EndUnstarted(program, topology, place.run_dir, prepared.status());
@@ -163,9 +165,10 @@ int CmdRun(const std::string& program, const std::vector<std::string>& words) {
       "Runs the job that the topology FILE describes: starts its servers and workers on this "
       "machine, shows how\n"
       "training goes, saves the weights, and leaves nothing running.\n\n"
-      "Exits with 0, or the code of the process that failed first; 128 + n for signal n; 65: bad "
-      "topology or\n"
-      "data; 75: the start took too long.";
+      "Exits with 0, or the code of the process that failed first; 128 + n for signal n; 2: usage; "
+      "65: bad "
+      "topology\n"
+      "or data; 75: the start took too long.";
   table.flags = {"run_dir", "dry_run", "start_timeout"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set workers.count=4";
@@ -175,6 +178,11 @@ int CmdRun(const std::string& program, const std::vector<std::string>& words) {
   if (line->help) {
     fputs(HelpText(table).c_str(), stdout);
     return 0;
+  }
+  if (FLAGS_start_timeout <= 0) {
+    return ExitWith(program,
+                    absl::StrCat("--start_timeout is 1 second or more, not ", FLAGS_start_timeout),
+                    kExitUsage);
   }
   std::optional<Topology> topology =
       AcceptTopology(LoadTopology(line->arguments[0], line->repeated));

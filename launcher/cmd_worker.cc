@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -71,7 +72,9 @@ int Work(const std::string& program) {
   absl::StatusOr<std::string> token = TokenOfProcess();
   if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
   options.token = *token;
-  if (FLAGS_rank >= 0) options.rank = static_cast<uint32_t>(FLAGS_rank);
+  absl::StatusOr<std::optional<uint32_t>> rank = RankOfProcess();
+  if (!rank.ok()) return ExitWith(program, rank.status().message(), kExitUsage);
+  options.rank = *rank;
   options.log = Log;
   Result<std::unique_ptr<Worker>> worker = Worker::Connect(options);
   if (!worker.ok()) {

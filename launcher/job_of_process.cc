@@ -33,17 +33,15 @@ std::optional<Topology> TopologyOfProcess(std::vector<std::string> settings) {
   return AcceptTopology(ParseTopology(source));
 }
 
-absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology) {
+absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology, std::string token) {
   if (WorkerSetsLearningRate(*topology)) {
     absl::StatusOr<PreparedModel> prepared = PrepareModel(topology);
     if (!prepared.ok()) return prepared.status();
   }
-  absl::StatusOr<std::string> token = TokenOfProcess();
-  if (!token.ok()) return token.status();
   Membership::Options options;
   const std::string id = RandomBytes(options.job_id.size());
   memcpy(options.job_id.data(), id.data(), id.size());
-  options.job_token = *token;
+  options.job_token = std::move(token);
   options.settings = JobSettingsOf(*topology);
   absl::Status status = Membership::CheckSettings(options.settings);
   if (!status.ok()) return status;

@@ -22,9 +22,8 @@ namespace weir {
 std::optional<Topology> TopologyOfProcess(std::vector<std::string> settings);
 
 // The job of `topology`, which is completed as PrepareModel does where the servers must know how
-// many steps there are: a new id, and the token of this process. INVALID_ARGUMENT: the data, the
-// token's file, or absurd counts.
-absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology);
+// many steps there are: a new id, and `token`. INVALID_ARGUMENT: the data, or absurd counts.
+absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology, std::string token);
 
 }  // namespace weir
 

@@ -36,6 +36,15 @@ absl::StatusOr<std::string> TokenOfProcess() {
   return ReadTokenFile(path);
 }
 
+absl::StatusOr<std::optional<uint32_t>> RankOfProcess() {
+  if (FLAGS_rank < -1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank is a place from 0, or -1 for any free one, not ", FLAGS_rank));
+  }
+  if (FLAGS_rank == -1) return std::optional<uint32_t>();
+  return std::optional<uint32_t>(static_cast<uint32_t>(FLAGS_rank));
+}
+
 std::string CoordinatorOfProcess() {
   return FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
 }
@@ -53,6 +62,10 @@ void SayReady(const std::string& line) {
   const std::string text = absl::StrCat(line, "\n");
   if (write(fd, text.data(), text.size()) < 0) perror("WEIR_READY_FD");
   close(fd);
+}
+
+int ExitOfRunDirectory(const absl::Status& refused) {
+  return absl::IsFailedPrecondition(refused) ? kExitUsage : 1;
 }
 
 int ExitWith(const std::string& program, absl::string_view message, int code) {

@@ -4,6 +4,8 @@
 
 #include <gflags/gflags_declare.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -24,6 +26,9 @@ namespace weir {
 // neither.
 absl::StatusOr<std::string> TokenOfProcess();
 
+// --rank; nothing: any free place. INVALID_ARGUMENT: below -1.
+absl::StatusOr<std::optional<uint32_t>> RankOfProcess();
+
 // --coordinator, or WEIR_COORDINATOR; "" when there is neither.
 std::string CoordinatorOfProcess();
 
@@ -33,6 +38,10 @@ std::string HostName();
 // Says `line` on the pipe that WEIR_READY_FD names, if whoever started this process gave it one,
 // and closes it.
 void SayReady(const std::string& line);
+
+// What a process exits with that got `refused` from MakeRunDirectory: kExitUsage, where another
+// directory would do, or 1.
+int ExitOfRunDirectory(const absl::Status& refused);
 
 // Prints "weir-ps: <message>" to stderr and returns `code`.
 int ExitWith(const std::string& program, absl::string_view message, int code);

@@ -153,6 +153,21 @@ class RefusalTest(cluster.ClusterTest):
         self.refused(2, ["--run_dri", "--run_dir"], "run", cluster.DIGITS, "--run_dri", "x")
         self.refused(2, ["vaildate", "validate"], "vaildate", cluster.DIGITS)
 
+    def test_a_value_no_flag_can_have_is_a_usage_error(self):
+        self.refused(2, ["--start_timeout", "0"], "run", cluster.DIGITS, "--start_timeout=0")
+        for role in ("ps", "worker"):
+            self.refused(2, ["--rank", "-7"], role, "--coordinator=127.0.0.1:1", "--rank=-7")
+
+    def test_a_token_file_that_is_not_there_is_a_usage_error_of_every_process(self):
+        for arguments in (["coordinator", "--servers=1"], ["ps", "--coordinator=127.0.0.1:1"], ["ps", "--workers=1"],
+                          ["worker", "--coordinator=127.0.0.1:1"]):
+            self.refused(2, ["/no/such/token"], *arguments, "--token_file=/no/such/token")
+
+    def test_a_directory_that_holds_a_run_is_a_usage_error(self):
+        self.write("summary.json", "{}")
+        for arguments in (["run", cluster.DIGITS], ["coordinator", "--servers=1"]):
+            self.refused(2, ["holds a run already"], *arguments, f"--run_dir={self.temporary}")
+
     def test_help_and_version_succeed(self):
         for arguments in (("--help",), ("run", "--help"), ("validate", "--help"), ("--version",)):
             done = run_weir(*arguments)
