@@ -3,13 +3,17 @@
 #include <glog/logging.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "launcher/coordinator_service.h"
 #include "launcher/flags.h"
@@ -26,17 +30,43 @@ namespace weir {
 namespace {
 
 constexpr absl::Duration kLookInterval = absl::Milliseconds(200);
+constexpr absl::Duration kSavingInterval = absl::Milliseconds(20);
 constexpr absl::Duration kLeaveLimit =
     absl::Seconds(15);  // after a failure: a lease, and then some
 constexpr absl::Duration kLingerLimit = absl::Seconds(2);
 constexpr absl::Duration kInterruptedLimit =
     absl::Milliseconds(1500);  // the agent's patience is 2 s
 
+// The weights on their way into the run's directory, on a thread of their own: signals are heard
+// meanwhile. Ends when the servers do.
+class Saving {
+ public:
+  Saving(const JobStatus& job, const std::string& token, const std::string& run_dir)
+      : thread_([=] {
+          status_ = SaveWeights(job, token, run_dir, nullptr, &summary_);
+          ended_.Notify();
+        }) {}
+  ~Saving() { thread_.join(); }
+
+  bool Await(absl::Duration limit) { return ended_.WaitForNotificationWithTimeout(limit); }
+  // REQUIRES: Await() was true.
+  const absl::Status& status() const { return status_; }
+  const RunSummary& summary() const { return summary_; }
+
+ private:
+  RunSummary summary_;
+  absl::Status status_;
+  absl::Notification ended_;
+  std::thread thread_;  // last: it uses all others
+};
+
 // Serves until the job is over; with --run_dir saves what came of it.
 class Coordinator {
  public:
-  Coordinator(Membership::Options options, std::string run_dir)
-      : token_(options.job_token),
+  // `signals` end it, and are blocked.
+  Coordinator(Membership::Options options, std::string run_dir, const sigset_t& signals)
+      : signals_(signals),
+        token_(options.job_token),
         run_dir_(std::move(run_dir)),
         began_(absl::Now()),
         service_(std::move(options)) {}
@@ -58,24 +88,37 @@ class Coordinator {
     return absl::OkStatus();
   }
 
-  // `signals` are blocked. Returns the exit code.
-  int Serve(const sigset_t& signals) {
+  // Returns the exit code.
+  int Serve() {
     for (;;) {
-      const timespec wait = absl::ToTimespec(kLookInterval);
-      const int signal = sigtimedwait(&signals, nullptr, &wait);
-      if (signal > 0) return Interrupted(signal);
+      if (const int signal = TakeSignal(kLookInterval)) return Interrupted(signal);
       const JobStatus job = service_.Status();
       if (!job.failure.empty()) return Failed();
-      if (job.finished && !run_dir_.empty()) return Finished(job);
-      if (service_.AwaitEnd(absl::ZeroDuration())) return Linger(signals);
+      if (job.finished && !job.stopping && !run_dir_.empty()) return Finished(job);
+      if (service_.AwaitEnd(absl::ZeroDuration())) return Ended(job);
     }
   }
 
  private:
-  // The job is over: whoever watches it, as `weir run` does, reads its last totals meanwhile.
-  int Linger(const sigset_t& signals) {
-    const timespec wait = absl::ToTimespec(kLingerLimit);
-    sigtimedwait(&signals, nullptr, &wait);
+  // The signal that tells this process to end, when it comes within `wait`; 0: none.
+  int TakeSignal(absl::Duration wait) {
+    const timespec limit = absl::ToTimespec(wait);
+    return std::max(0, sigtimedwait(&signals_, nullptr, &limit));
+  }
+
+  // Waits for everybody to leave, no longer than until a signal, and `limit`.
+  void AwaitLeavers(absl::Duration limit) {
+    const absl::Time end = absl::Now() + limit;
+    while (absl::Now() < end && TakeSignal(absl::ZeroDuration()) == 0 &&
+           !service_.AwaitEnd(kLookInterval)) {
+    }
+  }
+
+  // Everybody has left, without this process's doing: whoever watches the job, as `weir run` does,
+  // reads its last totals meanwhile.
+  int Ended(const JobStatus& job) {
+    if (job.stopping) Conclude(RunSummary::Status::kInterrupted, {});
+    TakeSignal(kLingerLimit);
     return 0;
   }
 
@@ -86,9 +129,18 @@ class Coordinator {
     return run_dir_.empty() ? 0 : 128 + signal;
   }
 
+  // The servers end when they are told to, and what reads them with them; a server that does
+  // nothing any more does not keep this process.
+  int InterruptedSaving(int signal, Saving* saving) {
+    const int code = Interrupted(signal);
+    if (saving->Await(kInterruptedLimit)) return code;
+    fflush(nullptr);
+    _exit(code);
+  }
+
   int Failed() {
     LOG(ERROR) << "the job has failed: " << service_.Status().failure;
-    service_.AwaitEnd(kLeaveLimit);
+    AwaitLeavers(kLeaveLimit);
     RunSummary summary;
     summary.failure = FailureOf(service_.Status());
     Conclude(RunSummary::Status::kFailed, std::move(summary));
@@ -96,10 +148,15 @@ class Coordinator {
   }
 
   int Finished(const JobStatus& job) {
-    RunSummary summary;
-    absl::Status saved = SaveWeights(job, token_, run_dir_, nullptr, &summary);
+    LOG(INFO) << "every worker has left: saves the weights";
+    Saving saving(job, token_, run_dir_);
+    while (!saving.Await(absl::ZeroDuration())) {
+      if (const int signal = TakeSignal(kSavingInterval)) return InterruptedSaving(signal, &saving);
+    }
+    const absl::Status saved = saving.status();
+    RunSummary summary = saving.summary();
     service_.Stop("every worker has left");
-    service_.AwaitEnd(kLeaveLimit);
+    AwaitLeavers(kLeaveLimit);
     if (!saved.ok()) {
       LOG(ERROR) << "the weights could not be saved: " << saved.message();
       summary.failure = RunFailure{"coordinator", "coordinator", 0, HostName()};
@@ -134,6 +191,7 @@ class Coordinator {
     fputs(FinalTable(summary, run_dir_).c_str(), stdout);
   }
 
+  const sigset_t signals_;
   const std::string token_, run_dir_;
   const absl::Time began_;
   CoordinatorService service_;
@@ -157,10 +215,10 @@ int Coordinate(const std::string& program, Topology topology) {
   sigemptyset(&signals);
   for (int number : {SIGINT, SIGTERM}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);  // before any thread: all inherit it
-  Coordinator coordinator(*std::move(options), run_dir);
+  Coordinator coordinator(*std::move(options), run_dir, signals);
   absl::Status listening = coordinator.Listen();
   if (!listening.ok()) return ExitWith(program, listening.message(), 1);
-  return coordinator.Serve(signals);
+  return coordinator.Serve();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 #include <stdio.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -21,6 +22,8 @@
 
 namespace weir {
 namespace {
+
+constexpr Deadline kStoppedLeave = std::chrono::seconds(2);
 
 void Log(LogLevel level, const std::string& text) {
   switch (level) {
@@ -87,8 +90,12 @@ int Work(const std::string& program) {
   Status status = TrainShare(**worker);
   if (status.ok()) status = (*worker)->Leave();
   if (status.ok()) return 0;
-  // Whoever was told to stop has nothing to report.
-  if (status.code() != StatusCode::kCancelled) (void)(*worker)->Fail(status.message());
+  // Whoever was told to stop has nothing to report, and leaves: nobody waits for its lease.
+  if (status.code() == StatusCode::kCancelled) {
+    (void)(*worker)->Leave(kStoppedLeave);
+  } else {
+    (void)(*worker)->Fail(status.message());
+  }
   (*worker)->Close();
   return ExitWith(program, status.ToString(), 1);
 }

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of any one process ends the run with a report that names it, and leaves nothing behind."""
+import json
 import os
 import signal
 import time
 
 import cluster
+import hand_started
+import wire
 
 LONG = ("train.epochs=5000",)
 
@@ -19,6 +22,36 @@ server, = [m for m in member.stub.GetStatus(wire.c.GetStatusRequest(job=member.m
            if m.role == wire.c.MEMBER_ROLE_SERVER]
 os.kill(server.process_id, signal.SIGSTOP)
 member.leave(step=1)
+"""
+
+# A worker that leaves, and something it leaves behind: KILLS_THE_AGENT.
+LEAVES_A_KILLER = """
+import os, subprocess, sys
+import wire
+with open(os.environ["WEIR_TOKEN_FILE"]) as f:
+    token = f.read().strip()
+member = wire.Member(os.environ["WEIR_COORDINATOR"], token, [wire.t.TensorSpec(name="w", shape=[4000000])])
+killer = subprocess.Popen([sys.executable, os.environ["KILLER"], str(os.getppid())], start_new_session=True,
+                          stdout=subprocess.PIPE)
+killer.stdout.readline()
+member.leave(step=1)
+"""
+
+# When the weights are being written, stops the server, so that it will not leave; kills the agent when the job is stopping.
+KILLS_THE_AGENT = """
+import os, signal, sys, time
+import wire
+with open(os.environ["WEIR_TOKEN_FILE"]) as f:
+    request = wire.c.GetStatusRequest(job=wire.c.JobKey(job_token=f.read().strip()))
+stub = wire.coordinator_pb2_grpc.CoordinatorStub(wire.grpc.insecure_channel(os.environ["WEIR_COORDINATOR"]))
+server, = [m for m in stub.GetStatus(request).members if m.role == wire.c.MEMBER_ROLE_SERVER]
+print("ready", flush=True)
+while not any("model.safetensors" in name for name in os.listdir(os.environ["RUN"])):
+    pass
+os.kill(server.process_id, signal.SIGSTOP)
+while not stub.GetStatus(request).stopping:
+    time.sleep(0.01)
+os.kill(int(sys.argv[1]), signal.SIGKILL)
 """
 
 
@@ -129,6 +162,15 @@ class KillTest(cluster.ClusterTest):
         self.assertEqual(run.summary()["status"], "failed")
         self.assertEqual(run.left_behind(5), {})
 
+    def test_an_agent_killed_while_the_servers_leave_is_named(self):
+        script = self.write("leaves.py", LEAVES_A_KILLER)
+        environment = {"PYTHONPATH": os.path.dirname(os.path.abspath(__file__)), "RUN": os.path.join(self.temporary, "run0"),
+                       "KILLER": self.write("kills.py", KILLS_THE_AGENT)}
+        run = self.start(cluster.DIGITS, f"workers.program=[/usr/bin/python3, {script}]", "workers.count=1",
+                         "servers.count=1", "train.schedule.type=constant", environment=environment)
+        self.check_report(run, "agent", "agent", 0)
+        self.assertTrue(os.path.exists(os.path.join(run.directory, "model.safetensors")))
+
     def test_a_worker_that_fails_gives_the_run_its_exit_code_and_last_lines(self):
         script = self.write("fails.py", "import sys\nprint('the disk is on fire')\nsys.exit(7)\n")
         run = self.start(cluster.DIGITS, f"workers.program=[/usr/bin/python3, {script}]",
@@ -180,7 +222,7 @@ class KillTest(cluster.ClusterTest):
         self.wait_for_step(run, 1)
         second = cluster.Run(cluster.DIGITS, run.directory)
         self.runs.append(second)
-        self.assertNotEqual(second.wait(30), 0)
+        self.assertEqual(second.wait(30), 2)
         self.assertIn("name another directory", second.text())
         self.assertIsNone(run.process.poll())
 
@@ -188,6 +230,54 @@ class KillTest(cluster.ClusterTest):
         first, second = (self.start(cluster.DIGITS, "train.epochs=2") for _ in range(2))
         self.assertEqual((first.wait(), second.wait()), (0, 0), first.text() + second.text())
         self.assertEqual(first.summary()["weights_sha256"], second.summary()["weights_sha256"])
+
+
+class HandStartedTest(cluster.ClusterTest):
+    """A coordinator that was started by hand ends when it is told to, whatever it waits for."""
+
+    TENSORS = [wire.t.TensorSpec(name="w", shape=[8])]
+
+    def with_a_stopped_server(self):
+        """A job whose server does nothing any more, and the worker that is this test."""
+        job = hand_started.Cluster(self)
+        member = job.member(self.TENSORS)
+        server = job.processes["ps-0"]
+        server.send_signal(signal.SIGSTOP)
+        self.addCleanup(server.kill)
+        return job, member
+
+    def ends_by_sigterm(self, job, words, status):
+        """Once it says `words`, SIGTERM ends the coordinator at once; its exit code."""
+        self.assertTrue(cluster.wait_until(lambda: words in job.log("coordinator-0"), 20), job.logs())
+        coordinator = job.processes["coordinator-0"]
+        coordinator.send_signal(signal.SIGTERM)
+        code = coordinator.wait(7)
+        with open(os.path.join(job.directory, "summary.json")) as f:
+            self.assertEqual(json.load(f)["status"], status)
+        return code
+
+    def test_sigterm_ends_a_coordinator_that_reads_the_weights(self):
+        job, member = self.with_a_stopped_server()
+        member.leave(step=1)
+        self.assertEqual(self.ends_by_sigterm(job, "saves the weights", "interrupted"), 128 + signal.SIGTERM)
+
+    def test_sigterm_ends_a_coordinator_that_waits_for_leavers(self):
+        job, member = self.with_a_stopped_server()
+        member.heartbeat(failure="the disk is on fire")
+        self.assertEqual(self.ends_by_sigterm(job, "the disk is on fire", "failed"), 1)
+
+    def test_a_failed_job_waits_for_no_lease_of_a_worker_that_was_told_to_stop(self):
+        job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=2, sets=LONG)
+        job.worker(1)
+        member = job.member(None, rank=0)
+        member.heartbeat(failure="the disk is on fire")
+        member.leave(step=1)
+        failed = time.monotonic()
+        self.assertEqual(job.processes["coordinator-0"].wait(30), 1, job.logs())
+        self.assertLess(time.monotonic() - failed, 7, job.logs())  # a lease is 10 s
+        self.assertNotEqual(job.processes["worker-1"].wait(10), 0)
+        with open(os.path.join(job.directory, "summary.json")) as f:
+            self.assertIn("the disk is on fire", json.load(f)["failure"]["reason"])
 
 
 if __name__ == "__main__":
