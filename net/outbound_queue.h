@@ -36,11 +36,10 @@ class OutboundQueue {
     return wire;
   }
 
-  // The frame being written has been taken by the transport, or lost. Returns its payload bytes.
-  uint64_t Finish() {
+  // The frame being written has been taken by the transport, or lost. REQUIRES: writing().
+  void Finish() {
     writing_ = false;
     bytes_ -= current_bytes_;
-    return current_payload_bytes_;
   }
 
   // Drops what waits; not the frame being written.
@@ -50,6 +49,8 @@ class OutboundQueue {
   }
 
   bool writing() const { return writing_; }
+  // Payload bytes of the frame being written. REQUIRES: writing().
+  uint64_t current_payload_bytes() const { return current_payload_bytes_; }
   bool idle() const { return waiting_.empty() && !writing_; }
   bool has_waiting() const { return !waiting_.empty(); }
   size_t frames() const { return waiting_.size() + (writing_ ? 1 : 0); }

@@ -180,8 +180,14 @@ class SessionHost::Stream final : public Reactor {
     SessionHandler* handler;
     {
       absl::MutexLock lock(&mu_);
-      payload_bytes = queue_.Finish();
+      payload_bytes = queue_.current_payload_bytes();
       handler = handler_;
+    }
+    // While the frame still counts as being written: nobody writes the next one meanwhile.
+    if (ok && handler != nullptr) handler->OnSent(id_, payload_bytes);
+    {
+      absl::MutexLock lock(&mu_);
+      queue_.Finish();
       ++written_;
       if (!ok) {  // the connection is lost: nothing more can be written
         closing_ = true;
@@ -189,7 +195,6 @@ class SessionHost::Stream final : public Reactor {
       }
     }
     Continue();
-    if (ok && handler != nullptr) handler->OnSent(id_, payload_bytes);
   }
 
   void OnDone() override {

@@ -36,8 +36,8 @@ class SessionHandler {
   // soon.
   virtual void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) = 0;
   // A frame given to Send with `payload_bytes` of payload has left the session's queue for the
-  // transport (its payload stays borrowed until the bytes are written). Not called for frames that
-  // were dropped because the session ended.
+  // transport (its payload stays borrowed until the bytes are written). The next one leaves when
+  // this has returned. Not called for frames that were dropped because the session ended.
   virtual void OnSent(SessionId id, uint64_t payload_bytes) = 0;
   // The stream has ended, whoever ended it. Frames given to Send since are dropped.
   virtual void OnClosed(SessionId id) = 0;

@@ -71,6 +71,8 @@ class EchoHandler : public SessionHandler {
 
   // Called with every frame, instead of the answer above.
   std::function<void(SessionId, const ClientFrame&)> on_frame;
+  // Told how many frames have been sent.
+  std::function<void(int)> on_sent;
 
   void OnOpen(SessionId id, const std::string& peer) override {
     absl::MutexLock lock(&mu_);
@@ -100,10 +102,14 @@ class EchoHandler : public SessionHandler {
   }
 
   void OnSent(SessionId id, uint64_t payload_bytes) override {
-    absl::MutexLock lock(&mu_);
-    EXPECT_EQ(states_[id], kOpen);
-    ++sent_frames_;
-    sent_bytes_ += payload_bytes;
+    int frames = 0;
+    {
+      absl::MutexLock lock(&mu_);
+      EXPECT_EQ(states_[id], kOpen);
+      frames = ++sent_frames_;
+      sent_bytes_ += payload_bytes;
+    }
+    if (on_sent) on_sent(frames);
   }
 
   void OnClosed(SessionId id) override {
@@ -446,6 +452,32 @@ TEST_F(SessionTest, TheFirstFrameMustBeAHello) {
   EXPECT_EQ(echo_->opened(), 0);
 }
 
+}
+
+TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
+  absl::Notification queued, told;
+  std::atomic<uint64_t> held{0};
+  echo_->on_frame = [this, &queued](SessionId id, const ClientFrame&) {
+    for (int i = 0; i < 3; ++i) {
+      ServerFrame frame;
+      frame.kind = CreditFrame();
+      host_->Send(id, std::move(frame));
+    }
+    queued.Notify();
+  };
+  echo_->on_sent = [&](int frames) {
+    if (frames != 1) return;
+    EXPECT_TRUE(queued.WaitForNotificationWithTimeout(kPatience));
+    held = host_->statistics().queued_frames;
+    told.Notify();
+  };
+  Recorder recorder;
+  SessionClient client(Channel(), &recorder);
+  ASSERT_TRUE(client.Send(HelloTo(0)).ok());
+  ASSERT_TRUE(told.WaitForNotificationWithTimeout(kPatience));
+  EXPECT_EQ(held.load(), 3u) << "the frame told of counts, and none of the others is under way";
+  EXPECT_EQ(recorder.Await(3).size(), 3);
+  ASSERT_TRUE(echo_->AwaitSent(3));
 TEST_F(SessionTest, AShardThatIsNotHereIsRefusedNamingThoseThatAre) {
   Recorder recorder;
   SessionClient client(Channel(), &recorder);
