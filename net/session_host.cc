@@ -47,7 +47,7 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
     handlers_[shard] = handler;
   }
 
-  // FAILED_PRECONDITION names the shards that there are.
+  // UNAVAILABLE names the shards that there are.
   absl::StatusOr<SessionHandler*> HandlerOf(uint32_t shard) const {
     absl::MutexLock lock(&mu_);
     const auto found = handlers_.find(shard);
@@ -55,9 +55,9 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
     const auto name = [](std::string* out, const auto& entry) {
       absl::StrAppend(out, entry.first);
     };
-    return absl::FailedPreconditionError(absl::StrCat("the hello asks for shard ", shard,
-                                                      "; this process serves ",
-                                                      absl::StrJoin(handlers_, ", ", name)));
+    return absl::UnavailableError(
+        absl::StrCat("shard ", shard, " is not here (yet); this process serves ",
+                     handlers_.empty() ? "none" : absl::StrJoin(handlers_, ", ", name)));
   }
 
   Reactor* Open(grpc::CallbackServerContext* context);

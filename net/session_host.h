@@ -46,11 +46,12 @@ class SessionHandler {
 // The server's end of ParameterService.Session: streams of frames to the handlers of the shards
 // that this process hosts.
 //
-// The hello names the shard and so the handler; a session of another shard, or whose first frame is
-// not a hello, is closed with FAILED_PRECONDITION and a sentence, one whose frame cannot be decoded
-// with the decoder's status. What a hello says beyond the shard (job, token, protocol) is the
-// handler's to judge. Owns the sessions; a stream's reader never waits for its writer. No threads
-// of its own and no clock: time comes with Tick. Self-synchronised.
+// The hello names the shard and so the handler; a session of a shard that is not here (yet) is
+// closed with UNAVAILABLE and a sentence, one whose first frame is not a hello with
+// FAILED_PRECONDITION, one whose frame cannot be decoded with the decoder's status. What a hello
+// says beyond the shard (job, token, protocol) is the handler's to judge. Owns the sessions; a
+// stream's reader never waits for its writer. No threads of its own and no clock: time comes with
+// Tick. Self-synchronised.
 //
 // Life: AddShard for all, then service() to a ServerHost; ServerHost::Shutdown first, then the
 // host, then the handlers may go.
@@ -83,7 +84,7 @@ class SessionHost {
 
   // `handler` serves `shard` and outlives the host. Several shards may share one handler.
   // May come while the server runs: a server learns its shards when it has joined, and joins when
-  // it has a port. Sessions of a shard that is not there yet are closed with FAILED_PRECONDITION.
+  // it has a port. Sessions of a shard that is not there yet are closed with UNAVAILABLE.
   void AddShard(uint32_t shard, SessionHandler* handler);
 
   // The gRPC service, owned by the host.

@@ -79,7 +79,7 @@ class WireErrorsTest(cluster.ClusterTest):
         self.closed("UNIMPLEMENTED", "protocol", "7", "9", "1", protocol_min=7, protocol_max=9)
 
     def test_a_shard_that_is_not_here_is_refused(self):
-        self.closed("FAILED_PRECONDITION", "shard 5", shard=5)
+        self.closed("UNAVAILABLE", "shard 5", shard=5)
 
     def test_an_older_incarnation_is_refused(self):
         session, _ = self.member.open(0, worker_id=77, incarnation=9)

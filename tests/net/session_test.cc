@@ -452,6 +452,12 @@ TEST_F(SessionTest, TheFirstFrameMustBeAHello) {
   EXPECT_EQ(echo_->opened(), 0);
 }
 
+TEST_F(SessionTest, AShardThatIsNotHereIsUnavailableNamingThoseThatAre) {
+  Recorder recorder;
+  SessionClient client(Channel(), &recorder);
+  ASSERT_TRUE(client.Send(HelloTo(3)).ok());
+  EXPECT_EQ(recorder.AwaitClosed(),
+            absl::UnavailableError("shard 3 is not here (yet); this process serves 0, 7"));
 }
 
 TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
