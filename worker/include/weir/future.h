@@ -2,6 +2,7 @@
 #ifndef WEIR_FUTURE_H_
 #define WEIR_FUTURE_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -28,8 +29,15 @@ class FutureState {
   }
 
   bool Wait(std::chrono::nanoseconds timeout) {
+    const auto ended = [this] { return result_.has_value(); };
+    const auto now = std::chrono::steady_clock::now();
     std::unique_lock<std::mutex> lock(mutex_);
-    return changed_.wait_for(lock, timeout, [this] { return result_.has_value(); });
+    if (timeout >= std::chrono::steady_clock::time_point::max() - now) {  // beyond all time
+      changed_.wait(lock, ended);
+      return true;
+    }
+    // The addition of a time long gone by would overflow too.
+    return changed_.wait_until(lock, now + std::max(timeout, std::chrono::nanoseconds(0)), ended);
   }
 
   Result<T> Take() {

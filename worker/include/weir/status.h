@@ -61,8 +61,10 @@ class [[nodiscard]] Result {
   T& value() & { return Checked(); }
   const T& value() const& { return const_cast<Result*>(this)->Checked(); }
   T&& value() && { return std::move(Checked()); }
-  T* operator->() { return &Checked(); }
-  T& operator*() { return Checked(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+  T& operator*() { return value(); }
+  const T& operator*() const { return value(); }
 
  private:
   T& Checked() {
