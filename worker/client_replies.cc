@@ -30,6 +30,12 @@ Status Gone(uint64_t step, uint64_t newest) {
                    newest, "; sync without a step and go on from there"));
 }
 
+// How a push that is a duplicate can have ended before.
+bool IsFirst(Outcome outcome) {
+  return outcome == Outcome::kApplied || outcome == Outcome::kStale ||
+         outcome == Outcome::kInvalid || outcome == Outcome::kPending;
+}
+
 bool Readable(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
 
 }  // namespace
@@ -264,6 +270,10 @@ void Client::Core::OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& r
       return Moved();
     case Outcome::kFenced:
       return request.orphan ? Answered(id, request) : Fail(Fenced(reply.reason));
+  if (reply.outcome == Outcome::kDuplicate && !IsFirst(reply.first)) {
+    return BadFrame(request.shard, absl::StrCat("a duplicate of a push that ended as ",
+                                                static_cast<int>(reply.first)));
+  }
     case Outcome::kPending:
       return OnPending(id, request, reply.reason);
     case Outcome::kUnspecified:

@@ -424,6 +424,22 @@ TEST_F(ClientPushTest, UnknownOutcomeEndsTheConnectionNotTheProcess) {
   EXPECT_FALSE(Done(call));
 }
 
+TEST_F(ClientPushTest, DuplicateOfWhatNoPushEndsWithEndsTheConnectionNotTheProcess) {
+  for (const Outcome first : {Outcome::kUnspecified, Outcome::kOverloaded, Outcome::kMoved,
+                              Outcome::kDuplicate, Outcome::kFenced, static_cast<Outcome>(200)}) {
+    Start();
+    disconnected_.clear();
+    const uint64_t call = PushB();
+    uint64_t id = 0;
+    const PushFrame push = NextAs<PushFrame>(0, &id);
+    PushReplyFrame duplicate = Outcomes(push, Outcome::kDuplicate, 1);
+    duplicate.first = first;
+    Answer(0, id, duplicate);
+    EXPECT_EQ(disconnected_.size(), 1u) << static_cast<int>(first);
+    EXPECT_FALSE(Done(call)) << static_cast<int>(first);
+  }
+}
+
 TEST_F(ClientPushTest, SteadyStateAllocatesNoBlockForPayloads) {
   Start();
   uint64_t allocated = 0;
