@@ -12,6 +12,10 @@ namespace {
 constexpr uint64_t kMaxExamples = uint64_t{1}
                                   << 40;  // of one push: sums over a step cannot overflow
 
+// As proto/weir/v1/parameter_service.proto says; one more would be of no use to its worker, which
+// counts on from the greatest that a shard remembers.
+constexpr uint64_t kMaxSequence = (uint64_t{1} << 63) - 1;
+
 // 0, which means the schedule's, or a positive finite number also as a float.
 bool IsLearningRate(double rate) {
   const float used = static_cast<float>(rate);
@@ -62,6 +66,10 @@ absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session,
   }
   if (frame.sequence == 0)
     return absl::InvalidArgumentError("the sequence of a push is at least 1");
+  if (frame.sequence > kMaxSequence) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sequence ", frame.sequence, " is above the greatest there may be, ", kMaxSequence));
+  }
   if (frame.lowest_pending > frame.sequence) {
     return absl::InvalidArgumentError(absl::StrCat("lowest_pending ", frame.lowest_pending,
                                                    " is above the push's own sequence ",

@@ -115,6 +115,10 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
                        absl::StrCat(ShardName(shard), " runs mode ", hello->mode,
                                     ", this worker's job mode ", mode)));
   }
+  if (hello->last_sequence > Sequences::kMax) {
+    return BadFrame(shard, absl::StrCat("it remembers sequence ", hello->last_sequence,
+                                        ", above the greatest there may be"));
+  }
   session.credits.SetLimits(hello->max_requests, hello->max_push_bytes, hello->max_reply_bytes);
   session.max_wait_ms = hello->max_wait_ms;
   sequences_.Seen(hello->last_sequence);

@@ -20,9 +20,12 @@ namespace weir {
 // Deterministic; memory: one entry for each push under way and each open ticket.
 class Sequences {
  public:
+  // The greatest that a shard takes, and so the greatest that one can remember.
+  static constexpr uint64_t kMax = (uint64_t{1} << 63) - 1;
+
   explicit Sequences(size_t max_tickets) : max_tickets_(max_tickets) {}
 
-  // A shard remembers `last`: none up to it is given out from now on.
+  // A shard remembers `last`: none up to it is given out from now on. REQUIRES: last <= kMax.
   void Seen(uint64_t last) {
     if (last >= next_) next_ = last + 1;
   }

@@ -39,6 +39,20 @@ TEST_F(ShardAspTest, EveryPushIsAVersion) {
   EXPECT_EQ(harness.shard.status().waits_for, "");
 }
 
+TEST_F(ShardAspTest, ASequenceBeyondAnyThatGrowsByOneIsInvalid) {
+  for (const uint64_t sequence : {~uint64_t{0}, uint64_t{1} << 63}) {
+    const PushReplyFrame reply =
+        harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, sequence, 0, 2.0f)));
+    EXPECT_EQ(reply.outcome, Outcome::kInvalid);
+    EXPECT_NE(reply.reason.find("sequence"), std::string::npos) << reply.reason;
+  }
+  EXPECT_EQ(harness.Weight(0), 0.0f);
+  const uint64_t last = (uint64_t{1} << 63) - 1;
+  EXPECT_EQ(
+      harness.PushReply(worker, harness.Send(worker, harness.PushOf(1, last, 0, 2.0f))).outcome,
+      Outcome::kApplied);
+}
+
 TEST_F(ShardAspTest, APushSentAgainIsADuplicateAndCountsOnce) {
   PushFrame push = harness.PushOf(1, 1, 0, 2.0f);
   push.want_values = true;

@@ -440,6 +440,23 @@ TEST_F(ClientPushTest, DuplicateOfWhatNoPushEndsWithEndsTheConnectionNotTheProce
   }
 }
 
+TEST_F(ClientPushTest, ShardThatRemembersTheGreatestSequenceOfAllIsNotSpokenTo) {
+  for (const uint64_t last : {~uint64_t{0}, uint64_t{1} << 63}) {
+    hello_.last_sequence = last;
+    Create();
+    SetLayout(1);
+    disconnected_.clear();
+    Connected(0);
+    Answer(0, Next(0).request_id, hello_);
+    EXPECT_EQ(disconnected_.size(), 1u);
+    hello_.last_sequence = (uint64_t{1} << 62) - 1;
+    Advance(absl::Seconds(1));
+    Greet(0);
+    Greet(1);
+    EXPECT_EQ(Value<uint64_t>(NewSequence()), uint64_t{1} << 62);
+  }
+}
+
 TEST_F(ClientPushTest, SteadyStateAllocatesNoBlockForPayloads) {
   Start();
   uint64_t allocated = 0;
