@@ -4,22 +4,28 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "net/layout_proto.h"
 
 namespace weir {
 namespace {
 
-constexpr absl::Duration kReportInterval = absl::Milliseconds(500);  // people watch, and wait for a stop
+constexpr absl::Duration kReportInterval =
+    absl::Milliseconds(500);  // people watch, and wait for a stop
 
 constexpr size_t kMaxValues = 64;
 constexpr size_t kMaxValueNameBytes = 64;
 constexpr absl::Duration kLayoutWait = absl::Seconds(5);  // of one GetLayout
 constexpr absl::Duration kAnswerTime = absl::Seconds(5);  // beyond it
 constexpr absl::Duration kRetryPause = absl::Milliseconds(200);
+
+// A lease lasts as long as it lasts, though somebody sets the wall clock.
+using Clock = std::chrono::steady_clock;
+
+absl::Duration Since(Clock::time_point time) { return absl::FromChrono(Clock::now() - time); }
 
 template <typename Request>
 void Identify(const Control::Options& options, Request* request) {
@@ -112,10 +118,10 @@ v1::HeartbeatRequest Control::MakeHeartbeat(const std::string& failure) {
 void Control::RunLease() {
   pthread_setname_np(pthread_self(), "weir-lease");
   absl::Duration lease = options_.lease;
-  absl::Time heard = absl::Now();
+  Clock::time_point heard = Clock::now();
   bool reachable = true;
   while (!Pause(std::min(lease / 3, kReportInterval))) {
-    const absl::Time asked = absl::Now();
+    const Clock::time_point asked = Clock::now();
     const absl::StatusOr<v1::HeartbeatReply> reply =
         options_.client->Heartbeat(MakeHeartbeat(""), lease / 3);
     if (reply.ok()) {
@@ -135,7 +141,7 @@ void Control::RunLease() {
     }
     if (reachable) options_.log(LogLevel::kWarning, std::string(reply.status().message()));
     reachable = false;
-    if (absl::Now() - heard <= lease) continue;
+    if (Since(heard) <= lease) continue;
     return options_.stop(
         Status(StatusCode::kCancelled,
                absl::StrCat("the lease is lost: the coordinator was not heard for ",
@@ -199,13 +205,13 @@ void Control::FetchLayout(uint64_t newer_than) {
 }
 
 Result<Layout> Control::Declare(const std::vector<TensorShape>& tensors, absl::Duration deadline) {
-  const absl::Time end = absl::Now() + deadline;
+  const Clock::time_point begin = Clock::now();
   v1::DeclareRequest request;
   Identify(options_, &request);
   ToProto(tensors, request.mutable_tensors());
   Status waits_for;
-  for (bool declared = false; absl::Now() < end;) {
-    const absl::Duration left = end - absl::Now();
+  for (bool declared = false; Since(begin) < deadline;) {
+    const absl::Duration left = deadline - Since(begin);
     if (!declared) {
       const absl::Status status = options_.client->Declare(request, left).status();
       if (!status.ok() && !Transient(status)) return ToStatus(status);

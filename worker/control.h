@@ -23,9 +23,9 @@ namespace weir {
 // A worker's side of the control plane after Join: renews the lease, carries reports, fetches
 // layouts, leaves.
 //
-// Two threads: "weir-lease" sends a heartbeat every third of the lease, and at least twice a second;
-// "weir-layout" asks for a newer layout when one is wanted. Owns the connection to the coordinator. Methods may be called
-// from any thread.
+// Two threads: "weir-lease" sends a heartbeat every third of the lease, and at least twice a
+// second; "weir-layout" asks for a newer layout when one is wanted. Owns the connection to the
+// coordinator. Methods may be called from any thread.
 class Control {
  public:
   struct Options {
