@@ -18,14 +18,20 @@ class DataLoop::Connection : public SessionClientHandler {
   Connection(DataLoop* loop, uint64_t id, const std::string& address)
       : loop_(loop), id_(id), session_(MakeChannel(address), this) {}
 
-  void OnFrame(ServerFrame&& frame, size_t) override {
-    DataLoop* loop = loop_;
-    const uint64_t id = id_;
-    const bool posted = loop->Post(
-        [loop, id, frame = std::move(frame)](absl::Time now, ClientEffects* effects) mutable {
-          loop->client_.Receive(id, std::move(frame), now, effects);
-        });
-    if (!posted) flooding_ = true;
+  void OnFrame(ServerFrame&& frame, size_t wire_bytes) override {
+    if (flooding_) return;
+    const uint64_t waiting = waiting_bytes_ += wire_bytes;
+    // This lives until the event of OnClosed, the last of all, has run.
+    if (waiting <= loop_->options_.max_waiting_bytes &&
+        loop_->Post([this, wire_bytes, frame = std::move(frame)](absl::Time now,
+                                                                 ClientEffects* effects) mutable {
+          waiting_bytes_ -= wire_bytes;
+          loop_->client_.Receive(id_, std::move(frame), now, effects);
+        })) {
+      return;
+    }
+    flooding_ = true;
+    loop_->PostAlways([](absl::Time, ClientEffects*) {});  // wakes the loop, which drops it
   }
 
   void OnClosed(const absl::Status& status) override {
@@ -37,14 +43,15 @@ class DataLoop::Connection : public SessionClientHandler {
   }
 
   SessionClient& session() { return session_; }
-  // The mailbox was full when a frame came, which is lost: the stream is of no use any more.
+  // The mailbox held too much when a frame came, which is lost: the stream is of no use any more.
   bool flooding() const { return flooding_; }
 
  private:
   DataLoop* const loop_;
   const uint64_t id_;
-  std::atomic<bool> flooding_{false};  // set by gRPC's threads, read by the loop's
-  SessionClient session_;              // last: it calls the others at once
+  std::atomic<uint64_t> waiting_bytes_{0};  // of its frames in the mailbox
+  std::atomic<bool> flooding_{false};       // set by gRPC's threads, read by the loop's
+  SessionClient session_;                   // last: it calls the others at once
 };
 
 DataLoop::DataLoop(Options options)
@@ -217,10 +224,17 @@ void DataLoop::OnClosed(uint64_t connection, const absl::Status& why, absl::Time
                         ClientEffects* effects) {
   const auto at = connections_.find(connection);
   if (at == connections_.end()) return;
+  const absl::Status status = at->second->flooding() ? Flooded() : why;
   connections_.erase(at);
-  if (!absl::IsCancelled(why))
-    Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", why.ToString()));
-  client_.Disconnected(connection, why, now, effects);
+  if (!absl::IsCancelled(status))
+    Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", status.ToString()));
+  client_.Disconnected(connection, status, now, effects);
+}
+
+absl::Status DataLoop::Flooded() const {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("its frames pile up: more than ", options_.max_waiting_bytes, " bytes or ",
+                   kMaxMail, " events wait for the worker's thread"));
 }
 
 void DataLoop::DropFlooding() {

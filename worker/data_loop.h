@@ -27,7 +27,8 @@ namespace weir {
 //
 // Owns the client, its buffer pool and the streams to the shards. One thread, "weir-data"; every
 // method may be called from any thread and none waits, but for Close. The mailbox holds at most
-// kMaxMail events: a call beyond is refused, a server that fills it is disconnected.
+// kMaxMail events and of each server max_waiting_bytes: a call beyond is refused, a server that
+// fills it is disconnected.
 class DataLoop {
  public:
   struct Options {
@@ -37,6 +38,9 @@ class DataLoop {
     std::function<void(uint64_t newer_than)> fetch_layout;
     // May be empty. Called on the loop's thread.
     std::function<void(LogLevel, const std::string&)> log;
+    // Of the frames of one shard in the mailbox, encoded. More than any shard lets a client ask for
+    // at once.
+    uint64_t max_waiting_bytes = uint64_t{320} << 20;
   };
   // Starts a call of the client under the id given.
   using Begin =
@@ -83,6 +87,7 @@ class DataLoop {
   void Send(SendEffect* send);
   void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now,
                 ClientEffects* effects);
+  absl::Status Flooded() const;  // what is said of a connection that DropFlooding ends
   void DropFlooding();
   void Say(LogLevel level, const std::string& text);
 
