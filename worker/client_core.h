@@ -94,6 +94,10 @@ struct ShardLink {
   std::string address;
   uint64_t connection = 0;  // 0: none
   uint64_t handshake = 0;   // request id of the hello or bind sent last
+  // Tensors [first, end) are bound by the bind sent last; of an answer, encoded, at most.
+  size_t bind_first = 0;
+  size_t bind_end = 0;
+  uint64_t max_frame_bytes = 0;
   absl::Time due;  // kBackoff: connect; kBindLater: bind; others but kReady: give the handshake up
   uint32_t failures = 0;  // in a row
   bool greeted = false;   // has been ready once in this epoch
@@ -164,6 +168,7 @@ class Client::Core {
   void Connect(size_t shard);
   void Lose(size_t shard, const std::string& why);
   void SendHello(ShardLink& session, size_t shard);
+  size_t BindEnd(const ShardLink& session, size_t shard) const;
   void SendBind(ShardLink& session, size_t shard);
   void Ready(ShardLink& session);
   void PumpAll();

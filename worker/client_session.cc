@@ -13,6 +13,12 @@ namespace {
 // A shard that does not answer hello or bind for so long is given up and connected to anew.
 constexpr absl::Duration kHandshakeTime = absl::Seconds(10);
 
+// Of the answer to a bind, encoded, at most: a binding beside its name, a slice, and all that is
+// asked for at once, a part of what a frame holds.
+constexpr uint64_t kBindingBytes = 32 + 11 * kMaxDimensions;
+constexpr uint64_t kSliceBytes = 26;
+constexpr uint64_t kMaxBindBytes = 1 << 20;
+
 // The server is given less time than is left, so that its answer, which says whom it waits for,
 // comes before the call ends.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(250);
@@ -81,14 +87,36 @@ void Client::Core::SendHello(ShardLink& session, size_t shard) {
       SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }
 
+// Up to which tensor from bind_first the answer fits a frame; one alone always does.
+size_t Client::Core::BindEnd(const ShardLink& session, size_t shard) const {
+  const uint64_t limit = std::min(session.max_frame_bytes, kMaxBindBytes);
+  uint64_t bytes = 0;
+  size_t tensor = session.bind_first;
+  size_t slice = slices_.At(static_cast<uint32_t>(tensor + 1), 0);
+  for (; tensor < names_.size(); ++tensor) {
+    bytes += kBindingBytes + names_[tensor].size();
+    for (; slice < slices_.size() && slices_.tensor(slice) == tensor; ++slice) {
+      if (slices_.slice(slice).shard == shard) bytes += kSliceBytes;
+    }
+    if (bytes > limit && tensor > session.bind_first) break;
+  }
+  return tensor;
+}
+
+// All names at once, or as many as fit; the answer brings the next.
 void Client::Core::SendBind(ShardLink& session, size_t shard) {
+  BindFrame bind;
+  session.bind_end = BindEnd(session, shard);
+  if (session.bind_first != 0 || session.bind_end != names_.size()) {
+    bind.layer_names.assign(names_.begin() + session.bind_first, names_.begin() + session.bind_end);
+  }
   session.state = ShardLink::State::kBind;
   session.handshake = next_request_++;
   session.due = now_ + kHandshakeTime;
   ClientFrame frame;
   frame.request_id = session.handshake;
   frame.epoch = epoch_;
-  frame.kind = BindFrame{};
+  frame.kind = std::move(bind);
   effects_->push_back(
       SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
 }

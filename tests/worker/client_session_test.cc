@@ -98,6 +98,41 @@ TEST_F(ClientSessionTest, ShardThatHoldsOtherSlicesThanTheLayoutIsNotSpokenTo) {
   EXPECT_EQ(Code(call), StatusCode::kDeadlineExceeded);
 }
 
+TEST_F(ClientSessionTest, LayoutOfManyNamesIsBoundInPiecesThatFitAFrame) {
+  hello_.max_frame_bytes = 100;  // too few for two names
+  Create();
+  SetLayout(1);
+  Connected(0);
+  Answer(0, Next(0).request_id, hello_);
+  uint64_t id = 0;
+  EXPECT_EQ(NextAs<BindFrame>(0, &id).layer_names, std::vector<std::string>{"a"});
+  BindReplyFrame bound;
+  bound.bindings = {{"a", 1, {8}}};
+  bound.slices = {{1, 0, 4, 0}};
+  Answer(0, id, ErrorReplyFrame{Outcome::kOverloaded, "not ready"});
+  Advance(absl::Milliseconds(51));
+  EXPECT_EQ(NextAs<BindFrame>(0, &id).layer_names, std::vector<std::string>{"a"});
+  Answer(0, id, bound);
+  EXPECT_EQ(NextAs<BindFrame>(0, &id).layer_names, std::vector<std::string>{"b"});
+  bound.bindings = {{"b", 2, {4}}};
+  bound.slices = {{2, 0, 4, 0}};
+  Answer(0, id, bound);
+  hello_.max_frame_bytes = 4 << 20;
+  Greet(1);
+  Pull({{1, ViewB()}});
+  AnswerPull(0, 0, 2);
+  // A new connection begins with the first name again; a piece that answers another is refused.
+  hello_.max_frame_bytes = 100;
+  Disconnect(0);
+  Advance(absl::Seconds(1));
+  Connected(0);
+  Answer(0, Next(0).request_id, hello_);
+  EXPECT_EQ(NextAs<BindFrame>(0, &id).layer_names, std::vector<std::string>{"a"});
+  disconnected_.clear();
+  Answer(0, id, bound);
+  EXPECT_EQ(disconnected_.size(), 1u);
+}
+
 TEST_F(ClientSessionTest, ShardThatIsStillFillingItsWeightsIsBoundLater) {
   Create();
   SetLayout(1);

@@ -117,6 +117,40 @@ TEST(TrainTest, AnyShardsAndWorkersGiveTheBitsOfAPlainLoop) {
 }
 
 // A push keeps its request until the step commits: all blocks of all slices must fit at once.
+TEST(TrainTest, MoreTensorsThanOneFrameCanBindArePulledAndPushed) {
+  std::vector<TensorSpec> tensors;
+  std::vector<TensorPull> pulls;
+  std::vector<TensorPush> pushes;
+  std::vector<float> weights(60000);
+  const std::vector<float> gradient(60000, 2);
+  for (uint32_t i = 0; i < 60000; ++i) {
+    tensors.push_back({"encoder.layers." + std::to_string(100000 + i) + ".weight",
+                       {1},
+                       {Initializer::Kind::kConstant, static_cast<double>(i % 1000), 0}});
+    pulls.push_back({i, {&weights[i], ElementType::kFloat32, 1}});
+    pushes.push_back({i, {&gradient[i], ElementType::kFloat32, 1}});
+  }
+  LocalCluster::Options options;
+  options.shards = 2;
+  options.optimizer.learning_rate = options.schedule.base_rate = 0.5;
+  LocalCluster cluster(options);
+  const std::unique_ptr<Worker> worker = cluster.Join(0);
+  ASSERT_TRUE(worker->Declare(tensors, Deadline{0}).ok());
+  Future<PullResult> pulled = worker->PullAsync(pulls, {});
+  ASSERT_TRUE(pulled.Ready());
+  ASSERT_TRUE(pulled.Get().ok());
+  for (uint32_t i = 0; i < 60000; ++i) ASSERT_EQ(weights[i], static_cast<float>(i % 1000));
+  PushOptions push;
+  push.examples = 1;
+  Future<PushResult> pushed = worker->PushAsync(pushes, push);
+  ASSERT_TRUE(pushed.Ready());
+  EXPECT_EQ(pushed.Get().value().tally.applied, 60000u);
+  Future<PullResult> synced = worker->SyncAsync(pulls, {});
+  ASSERT_TRUE(synced.Ready());
+  ASSERT_TRUE(synced.Get().ok());
+  for (uint32_t i = 0; i < 60000; ++i) ASSERT_EQ(weights[i], static_cast<float>(i % 1000) - 1);
+}
+
 TEST(TrainTest, MoreSlicesTimesBlocksThanTheDefaultRequestsDoNotStandStill) {
   const ModelOf make = [] {
     return std::make_unique<CountingModel>(
