@@ -270,6 +270,10 @@ void Client::Core::OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& r
        (reply.count != slice.count || reply.tensor_data.size() != slice.count * sizeof(float)))) {
     return BadFrame(request.shard, "a push's answer does not fit the push");
   }
+  if (reply.outcome == Outcome::kDuplicate && !IsFirst(reply.first)) {
+    return BadFrame(request.shard, absl::StrCat("a duplicate of a push that ended as ",
+                                                static_cast<int>(reply.first)));
+  }
   switch (reply.outcome) {
     case Outcome::kApplied:
     case Outcome::kStale:
@@ -282,10 +286,6 @@ void Client::Core::OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& r
       return Moved();
     case Outcome::kFenced:
       return request.orphan ? Answered(id, request) : Fail(Fenced(reply.reason));
-  if (reply.outcome == Outcome::kDuplicate && !IsFirst(reply.first)) {
-    return BadFrame(request.shard, absl::StrCat("a duplicate of a push that ended as ",
-                                                static_cast<int>(reply.first)));
-  }
     case Outcome::kPending:
       return OnPending(id, request, reply.reason);
     case Outcome::kUnspecified:

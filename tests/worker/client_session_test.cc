@@ -164,6 +164,20 @@ TEST_F(ClientSessionTest, ServerThatRefusesTheWorkerEndsEveryCallWithItsSentence
   }
 }
 
+TEST_F(ClientSessionTest, ShardThatIsNotHereYetIsTriedAgain) {
+  Create();
+  SetLayout(1);
+  const uint64_t call = Pull({{1, ViewB()}});
+  Disconnect(0, absl::UnavailableError("shard 0 is not here (yet)"));
+  EXPECT_FALSE(Done(call));
+  EXPECT_EQ(client_->WaitsFor(), "waits for shard 0 (host0:1): shard 0 is not here (yet)");
+  Advance(absl::Seconds(1));
+  Greet(0);
+  Greet(1);
+  AnswerPull(0, 0, 2);
+  EXPECT_EQ(Code(call), StatusCode::kOk);
+}
+
 TEST_F(ClientSessionTest, CreditsOfALostConnectionAreNotOwedToTheNext) {
   hello_.max_requests = 1;
   hello_.max_push_bytes = 16;
@@ -199,20 +213,6 @@ TEST_F(ClientSessionTest, AnswersToWhatWasNotAskedOrHasEndedChangeNothing) {
   Start();
   PullOptions soon;
   soon.deadline = Deadline{100};
-TEST_F(ClientSessionTest, ShardThatIsNotHereYetIsTriedAgain) {
-  Create();
-  SetLayout(1);
-  const uint64_t call = Pull({{1, ViewB()}});
-  Disconnect(0, absl::UnavailableError("shard 0 is not here (yet)"));
-  EXPECT_FALSE(Done(call));
-  EXPECT_EQ(client_->WaitsFor(), "waits for shard 0 (host0:1): shard 0 is not here (yet)");
-  Advance(absl::Seconds(1));
-  Greet(0);
-  Greet(1);
-  AnswerPull(0, 0, 2);
-  EXPECT_EQ(Code(call), StatusCode::kOk);
-}
-
   const uint64_t ended = Pull({{1, ViewB()}}, soon);
   const uint64_t ended_too = Pull({{1, ViewB()}}, soon);
   const uint64_t first = Next(0).request_id;
