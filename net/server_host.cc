@@ -121,9 +121,9 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
       is_unix ? absl::StatusOr<HostAndPort>(HostAndPort()) : Split(options.address);
   if (!where.ok()) return where.status();
   if (!options.has_token && !IsLoopback(options.address)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a listener off loopback (", options.address,
-        ") does not start without the job's token: give one"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("a listener off loopback (", options.address,
+                     ") does not start without the job's token: give one"));
   }
   // Once a process; both only add to what servers built from now on offer.
   grpc::EnableDefaultHealthCheckService(true);
