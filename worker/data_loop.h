@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/buffer.h"
+#include "core/layout.h"
 #include "net/session_client.h"
 #include "weir/worker.h"
 #include "worker/client.h"
@@ -49,7 +50,8 @@ class DataLoop {
   // on the caller's).
   using Done = std::function<void(CompleteEffect& end)>;
 
-  static constexpr size_t kMaxMail = 1 << 16;
+  // Twice the answers of the largest sync, one a slice.
+  static constexpr size_t kMaxMail = 2 * kMaxSlices;
 
   explicit DataLoop(Options options);
   ~DataLoop();  // Close

@@ -186,7 +186,7 @@ TEST_F(DataLoopTest, AShardThatFloodsABusyWorkerIsDroppedWithASentence) {
   shard_.Flood(64);  // of which the sockets hold a part
   go_on.Notify();
   EXPECT_TRUE(shard_.AwaitBound(2)) << "the worker did not come back on a new connection";
-  EXPECT_TRUE(Logged("more than 4194304 bytes or 65536 events wait for the worker's thread"));
+  EXPECT_TRUE(Logged("more than 4194304 bytes or 262144 events wait for the worker's thread"));
   EXPECT_TRUE(Pull().ok());
 }
 
