@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A shard behind real sessions over a loopback socket.
-#include <grpcpp/channel.h>
 #include <gmock/gmock.h>
+#include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
