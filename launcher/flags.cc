@@ -83,7 +83,7 @@ class Parser {
     if (!flag.has_value && !repeated && IsBool(flag.name)) {
       flag.value = "true";
     } else if (!flag.has_value) {
-      if (next_ == words_.size()) {
+      if (next_ == words_.size() || absl::StartsWith(words_[next_], "--")) {
         return absl::InvalidArgumentError(absl::StrCat("--", flag.name, " wants a value"));
       }
       flag.value = words_[next_++];
@@ -150,6 +150,11 @@ std::string HelpText(const FlagTable& table) {
   for (const std::string& name : table.flags) {
     gflags::CommandLineFlagInfo info;
     if (!gflags::GetCommandLineFlagInfo(name.c_str(), &info)) continue;
+    const auto instead = table.instead.find(name);
+    if (instead != table.instead.end()) {
+      if (!instead->second.empty()) add(absl::StrCat("--", name, "=VALUE"), instead->second);
+      continue;
+    }
     const bool quiet = info.default_value.empty() || info.default_value == "false";
     add(absl::StrCat("--", name, info.type == "bool" ? "" : "=VALUE"),
         absl::StrCat(info.description,

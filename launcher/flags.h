@@ -2,6 +2,7 @@
 #ifndef WEIR_LAUNCHER_FLAGS_H_
 #define WEIR_LAUNCHER_FLAGS_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,9 @@ struct FlagTable {
   std::string usage;               // "weir run FILE [flags]"
   std::string about;               // a few lines
   std::vector<std::string> flags;  // names, each defined with gflags
-  std::string repeated;            // the name of the flag that may be given many times; empty: none
+  // What the help says of a flag instead of its description and default; "": nothing at all.
+  std::map<std::string, std::string> instead;
+  std::string repeated;  // the name of the flag that may be given many times; empty: none
   std::string repeated_help;
   size_t min_arguments = 0;
   size_t max_arguments = 0;
@@ -34,7 +37,8 @@ struct CommandLine {
 };
 
 // Reads the words after the verb; sets the flags given. "--name=value", "--name value", "--flag",
-// "--noflag"; one dash does too; after "--" nothing is a flag.
+// "--noflag"; one dash does too; after "--" nothing is a flag. A value that begins with two dashes
+// is given as "--name=--value" only.
 //
 // INVALID_ARGUMENT, a sentence: an unknown flag (with the nearest name), a value that the flag does
 // not take or that is missing, too few or too many arguments. The caller prints it and exits 2.

@@ -64,6 +64,18 @@ TEST(FlagsTest, AValueThatTheFlagDoesNotTakeIsRefused) {
   EXPECT_THAT(ErrorOf({"f", "--noflags_test_port"}), HasSubstr("unknown flag"));
 }
 
+TEST(FlagsTest, TheNextFlagIsNotTakenAsAValue) {
+  EXPECT_EQ(ErrorOf({"f", "--flags_test_host", "--flags_test_dry"}),
+            "--flags_test_host wants a value");
+  EXPECT_EQ(ErrorOf({"--set", "--flags_test_host", "x", "f"}), "--set wants a value");
+  auto line = ParseCommandLine(Table(), {"f", "--flags_test_host=--x", "--set=--y"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(FLAGS_flags_test_host, "--x");
+  EXPECT_THAT(line->repeated, ElementsAre("--y"));
+  ASSERT_TRUE(ParseCommandLine(Table(), {"f", "--flags_test_port", "-1"}).ok());
+  EXPECT_EQ(FLAGS_flags_test_port, -1);
+}
+
 TEST(FlagsTest, TooFewAndTooManyArgumentsAreRefusedWithTheUsage) {
   EXPECT_THAT(ErrorOf({}), HasSubstr("usage: weir test FILE"));
   EXPECT_THAT(ErrorOf({"a", "b"}), HasSubstr("'b' is one argument too many"));
@@ -83,6 +95,17 @@ TEST(FlagsTest, HelpWinsOverEverythingThatFollowsAndFitsAScreen) {
   EXPECT_THAT(help, HasSubstr("--flags_test_host=VALUE"));
   EXPECT_THAT(help, HasSubstr("(default 127.0.0.1)"));
   EXPECT_THAT(help, HasSubstr("--set=VALUE"));
+}
+
+TEST(FlagsTest, TheHelpSaysOfAFlagWhatTheTableSaysInstead) {
+  FlagTable table = Table();
+  table.instead = {{"flags_test_port", "the port of the test"}, {"flags_test_host", ""}};
+  const std::string help = HelpText(table);
+  EXPECT_THAT(help, HasSubstr("the port of the test"));
+  EXPECT_THAT(help, ::testing::Not(HasSubstr("where to listen")));
+  EXPECT_THAT(help, ::testing::Not(HasSubstr("flags_test_host")));
+  EXPECT_THAT(help, HasSubstr("flags_test_dry"));
+  EXPECT_TRUE(ParseCommandLine(table, {"f", "--flags_test_host=h"}).ok());
 }
 
 }  // namespace
