@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <gflags/gflags.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,7 +39,7 @@ DEFINE_bool(as_worker, false, "be one load worker (the load test starts these it
 
 // `weir-loadtest`: starts servers and load workers as processes on this machine, drives them,
 // checks every answer, and prints one table. Exit codes: 0; 1 a wrong answer or a run that failed;
-// 2 usage.
+// 2 usage; 128 and the number of the signal that ended it.
 namespace weir {
 namespace {
 
@@ -60,10 +62,14 @@ FlagTable LoadtestFlags(const std::string& program) {
       "each figure means.";
   table.flags = {"profile", "servers", "workers",  "transport", "codec",
                  "steps",   "pulls",   "roofline", "json",      "as_worker"};
+  table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},
+                   {"workers", "how many workers, 1 to 64 (default 1)"},
+                   {"as_worker", ""}};
   return table;
 }
 
-absl::Status CheckRange(const char* flag, uint64_t value, uint64_t most) {
+template <typename Number>
+absl::Status CheckRange(const char* flag, Number value, Number most) {
   if (value >= 1 && value <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": from 1 to ", most));
 }
@@ -78,12 +84,35 @@ absl::Status CheckFlags() {
         absl::StrCat("--codec=", FLAGS_codec, ": not yet; today it is f32"));
   }
   for (const absl::Status& status :
-       {CheckRange("servers", Servers(), 64), CheckRange("workers", Workers(), 64),
-        CheckRange("steps", FLAGS_steps, 100000), CheckRange("pulls", FLAGS_pulls, 1000000),
+       {CheckRange<int64_t>("servers", FLAGS_servers == 0 ? 1 : FLAGS_servers, 64),
+        CheckRange<int64_t>("workers", FLAGS_workers == 0 ? 1 : FLAGS_workers, 64),
+        CheckRange<uint64_t>("steps", FLAGS_steps, 100000),
+        CheckRange<uint64_t>("pulls", FLAGS_pulls, 1000000),
         MakeLoadProfile(FLAGS_profile).status()}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+// Whether the figures can go to the file of --json, before anything is measured. Leaves no file.
+absl::Status CheckJsonPath(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC;
+  const auto refused = [&] {
+    return absl::ErrnoToStatus(errno, absl::StrCat("--json=", path, ": cannot be written"));
+  };
+  int file = open(path.c_str(), flags | O_CREAT | O_EXCL, 0644);
+  if (file >= 0) {
+    close(file);
+    return unlink(path.c_str()) == 0 ? absl::OkStatus() : refused();
+  }
+  if (errno == EEXIST) file = open(path.c_str(), flags);
+  if (file < 0) return refused();
+  struct stat about {};
+  const bool plain = fstat(file, &about) == 0 && S_ISREG(about.st_mode);
+  close(file);
+  if (plain) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--json=", path, ": is not a plain file"));
 }
 
 std::string ReportPath(const std::string& run_dir, uint32_t rank) {
@@ -119,7 +148,13 @@ absl::Status RunAsWorker() {
 class TemporaryDirectory {
  public:
   static absl::StatusOr<std::unique_ptr<TemporaryDirectory>> Make() {
-    std::string path = (std::filesystem::temp_directory_path() / "weir-loadtest-XXXXXX").string();
+    std::error_code error;
+    const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
+    if (error) {
+      return absl::NotFoundError(
+          absl::StrCat("no directory for temporary files (TMPDIR): ", error.message()));
+    }
+    std::string path = (parent / "weir-loadtest-XXXXXX").string();
     if (mkdtemp(path.data()) == nullptr)
       return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
     return std::unique_ptr<TemporaryDirectory>(new TemporaryDirectory(std::move(path)));
@@ -155,20 +190,22 @@ std::string TopologyText(const std::string& program) {
 }
 
 // Waits for the run to end. `signals` are blocked, SIGCHLD among them; the others are for the run,
-// which ends in order: then this program's directory goes too.
-absl::StatusOr<ProcessEnd> AwaitRun(pid_t run, const sigset_t& signals) {
+// which ends in order: then this program's directory goes too. `interrupted`: the first of them.
+absl::StatusOr<ProcessEnd> AwaitRun(pid_t run, const sigset_t& signals, int* interrupted) {
   for (;;) {
     int wait_status = 0;
     const pid_t ended = waitpid(run, &wait_status, WNOHANG);
     if (ended < 0) return absl::ErrnoToStatus(errno, "waitpid");
     if (ended == run) return ProcessEnd::FromWaitStatus(wait_status);
     const int signal = sigwaitinfo(&signals, nullptr);
-    if (signal > 0 && signal != SIGCHLD) kill(run, signal);
+    if (signal <= 0 || signal == SIGCHLD) continue;
+    if (*interrupted == 0) *interrupted = signal;
+    kill(run, signal);
   }
 }
 
-// Runs the cluster to its end.
-absl::Status RunCluster(const std::string& directory) {
+// Runs the cluster to its end. CANCELLED: a signal ended it, the one in `interrupted`.
+absl::Status RunCluster(const std::string& directory, int* interrupted) {
   const auto programs = ProgramDirectory();
   if (!programs.ok()) return programs.status();
   const std::string topology = absl::StrCat(directory, "/loadtest.yaml");
@@ -187,9 +224,10 @@ absl::Status RunCluster(const std::string& directory) {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   const auto pid = StartProcess(spec);
   if (!pid.ok()) return pid.status();
-  const auto end = AwaitRun(*pid, signals);
+  const auto end = AwaitRun(*pid, signals, interrupted);
   if (!end.ok()) return end.status();
   if (end->ok()) return absl::OkStatus();
+  if (*interrupted != 0) return absl::CancelledError("interrupted: nothing was measured");
   return absl::InternalError(
       absl::StrCat("the run ended with ", end->Describe(), ":\n", LastLines(spec.log_path, 40)));
 }
@@ -207,7 +245,7 @@ absl::StatusOr<std::vector<LoadReport>> ReadReports(const std::string& run_dir) 
   return reports;
 }
 
-absl::Status Measure(std::optional<Roofline>* roofline, LoadRow* row) {
+absl::Status Measure(std::optional<Roofline>* roofline, LoadRow* row, int* interrupted) {
   if (FLAGS_roofline) {
     auto measured = MeasureRoofline({});
     if (!measured.ok()) return measured.status();
@@ -215,7 +253,8 @@ absl::Status Measure(std::optional<Roofline>* roofline, LoadRow* row) {
   }
   const auto directory = TemporaryDirectory::Make();
   if (!directory.ok()) return directory.status();
-  if (absl::Status status = RunCluster((*directory)->path()); !status.ok()) return status;
+  absl::Status status = RunCluster((*directory)->path(), interrupted);
+  if (!status.ok()) return status;
   const auto reports = ReadReports(absl::StrCat((*directory)->path(), "/run"));
   if (!reports.ok()) return reports.status();
   *row = Summarize(*reports);
@@ -241,9 +280,13 @@ int CmdLoadtest(const std::string& program, const std::vector<std::string>& word
     const absl::Status status = RunAsWorker();
     return status.ok() ? 0 : Complain(status, 1);
   }
+  if (absl::Status status = CheckJsonPath(FLAGS_json); !status.ok())
+    return Complain(status, kExitUsage);
   std::optional<Roofline> roofline;
   LoadRow row;
-  if (absl::Status status = Measure(&roofline, &row); !status.ok()) return Complain(status, 1);
+  int interrupted = 0;
+  if (absl::Status status = Measure(&roofline, &row, &interrupted); !status.ok())
+    return Complain(status, interrupted == 0 ? 1 : 128 + interrupted);
   std::cout << FormatTable(row, roofline);
   if (!FLAGS_json.empty()) {
     const absl::Status status = WriteFile(FLAGS_json, ToJson(row, roofline).dump(2) + "\n", 0644);

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import unittest.mock
 
 import cluster
 
@@ -73,8 +74,8 @@ class DoorsTest(cluster.ClusterTest):
             output, _ = load.communicate(timeout=30)
         finally:
             load.kill()
-        self.assertEqual(load.returncode, 1, output)
-        self.assertIn("exit 130", output)
+        self.assertEqual(load.returncode, 130, output)
+        self.assertEqual(output, "weir-loadtest: interrupted: nothing was measured\n")
         self.assertEqual(os.listdir(scratch), [])
 
     def test_the_load_test_refuses_what_it_does_not_know(self):
@@ -82,6 +83,21 @@ class DoorsTest(cluster.ClusterTest):
         self.assertIn("not yet", self.load("--transport=shm", code=2))
         self.assertIn("not yet", self.load("--codec=bf16", code=2))
         self.assertIn("--steps", self.load("--stpes=3", code=2))
+        self.assertIn("--servers=-1: from 1 to 64", self.load("--servers=-1", code=2))
+        self.assertNotIn("as_worker", self.load("--help"))
+
+    def test_the_load_test_refuses_a_file_it_cannot_write_before_it_measures(self):
+        # With a temporary directory that is missing a measurement would fail, with another code.
+        missing = os.path.join(self.temporary, "missing")
+        with unittest.mock.patch.dict(os.environ, TMPDIR=missing):
+            self.assertIn("cannot be written", self.load(f"--json={missing}/load.json", code=2))
+            self.assertIn("cannot be written", self.load(f"--json={self.temporary}", code=2))
+            self.assertIn("not a plain file", self.load("--json=/dev/null", code=2))
+            path = os.path.join(self.temporary, "load.json")
+            output = self.load(f"--json={path}", code=1)
+        self.assertIn("no directory for temporary files", output)
+        self.assertEqual(len(output.splitlines()), 1, output)
+        self.assertFalse(os.path.exists(path))
 
     def test_no_flag_serves_other_hosts_without_a_token(self):
         for program in ("weir-ps", "weir-coordinator"):
