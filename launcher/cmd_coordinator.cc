@@ -30,6 +30,7 @@ namespace weir {
 namespace {
 
 constexpr absl::Duration kLookInterval = absl::Milliseconds(200);
+constexpr absl::Duration kTellInterval = absl::Seconds(5);
 constexpr absl::Duration kSavingInterval = absl::Milliseconds(20);
 constexpr absl::Duration kLeaveLimit =
     absl::Seconds(15);  // after a failure: a lease, and then some
@@ -96,10 +97,21 @@ class Coordinator {
       if (!job.failure.empty()) return Failed();
       if (job.finished && !job.stopping && !run_dir_.empty()) return Finished(job);
       if (service_.AwaitEnd(absl::ZeroDuration())) return Ended(job);
+      Tell(job);
     }
   }
 
  private:
+  // Logs whom the job waits for, or how far it is: when that has changed, every kTellInterval.
+  void Tell(const JobStatus& job) {
+    const absl::Time now = absl::Now();
+    const std::string line = progress_.Line(job, now);
+    if (line == told_ || now - told_at_ < kTellInterval) return;
+    LOG(INFO) << line;
+    told_ = line;
+    told_at_ = now;
+  }
+
   // The signal that tells this process to end, when it comes within `wait`; 0: none.
   int TakeSignal(absl::Duration wait) {
     const timespec limit = absl::ToTimespec(wait);
@@ -194,6 +206,9 @@ class Coordinator {
   const sigset_t signals_;
   const std::string token_, run_dir_;
   const absl::Time began_;
+  Progress progress_;
+  std::string told_;
+  absl::Time told_at_ = absl::InfinitePast();
   CoordinatorService service_;
   std::unique_ptr<ServerHost> host_;
 };

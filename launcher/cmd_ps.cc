@@ -37,7 +37,9 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   absl::StatusOr<std::string> token = TokenOfProcess();
   if (!token.ok()) return ExitWith(program, token.status().message(), kExitUsage);
   ServerProcess::Options options;
-  options.coordinator = CoordinatorOfProcess();
+  absl::StatusOr<std::string> coordinator = CoordinatorOfProcess();
+  if (!coordinator.ok()) return ExitWith(program, coordinator.status().message(), kExitUsage);
+  options.coordinator = *coordinator;
   options.job_token = *token;
   absl::StatusOr<std::optional<uint32_t>> rank = RankOfProcess();
   if (!rank.ok()) return ExitWith(program, rank.status().message(), kExitUsage);

@@ -68,7 +68,9 @@ Status TrainShare(Worker& worker) {
 
 int Work(const std::string& program) {
   Options options;
-  options.coordinator = CoordinatorOfProcess();
+  absl::StatusOr<std::string> coordinator = CoordinatorOfProcess();
+  if (!coordinator.ok()) return ExitWith(program, coordinator.status().message(), kExitUsage);
+  options.coordinator = *coordinator;
   if (options.coordinator.empty()) {
     return ExitWith(program, "--coordinator=HOST:PORT is missing", kExitUsage);
   }

@@ -45,8 +45,19 @@ absl::StatusOr<std::optional<uint32_t>> RankOfProcess() {
   return std::optional<uint32_t>(static_cast<uint32_t>(FLAGS_rank));
 }
 
-std::string CoordinatorOfProcess() {
-  return FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
+absl::StatusOr<std::string> CoordinatorOfProcess() {
+  const std::string address =
+      FLAGS_coordinator.empty() ? Variable("WEIR_COORDINATOR") : FLAGS_coordinator;
+  if (address.empty()) return address;
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (colon != std::string::npos && colon != 0 &&
+      absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535) {
+    return address;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(FLAGS_coordinator.empty() ? "WEIR_COORDINATOR" : "--coordinator",
+                   " wants HOST:PORT, not '", address, "'"));
 }
 
 std::string HostName() {

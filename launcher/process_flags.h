@@ -29,8 +29,8 @@ absl::StatusOr<std::string> TokenOfProcess();
 // --rank; nothing: any free place. INVALID_ARGUMENT: below -1.
 absl::StatusOr<std::optional<uint32_t>> RankOfProcess();
 
-// --coordinator, or WEIR_COORDINATOR; "" when there is neither.
-std::string CoordinatorOfProcess();
+// --coordinator, or WEIR_COORDINATOR; "" when there is neither. INVALID_ARGUMENT: not HOST:PORT.
+absl::StatusOr<std::string> CoordinatorOfProcess();
 
 // This machine's name.
 std::string HostName();

@@ -23,7 +23,8 @@ constexpr absl::Duration kCallLimit = absl::Seconds(5);
 constexpr absl::Duration kLayoutWait = absl::Seconds(1);
 constexpr absl::Duration kRetryInterval = absl::Milliseconds(200);
 constexpr absl::Duration kFillingInterval =
-    absl::Milliseconds(10);  // while the first weights are computed
+    absl::Milliseconds(10);                              // while the first weights are computed
+constexpr absl::Duration kQuietJoin = absl::Seconds(1);  // no answer for longer: say so, once
 constexpr absl::Duration kHeartbeatInterval = absl::Milliseconds(500);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
 
@@ -89,11 +90,17 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   request.set_host(options_.host_name);
   request.set_process_id(static_cast<uint64_t>(getpid()));
   request.set_build_id(BuildId());
-  const absl::Time end = absl::Now() + options_.join_limit;
+  const absl::Time began = absl::Now(), end = began + options_.join_limit;
+  bool told = false;
   absl::StatusOr<v1::JoinReply> reply;
   for (;;) {
     reply = coordinator_->Join(request, kCallLimit);
     if (!absl::IsUnavailable(reply.status()) || absl::Now() > end) break;
+    if (!told && absl::Now() - began > kQuietJoin) {
+      LOG(WARNING) << "cannot reach the coordinator at " << coordinator_->address()
+                   << " yet; trying for " << absl::ToDoubleSeconds(options_.join_limit) << " s";
+      told = true;
+    }
     coordinator_->AwaitConnected(kRetryInterval);
     if (Sleep(signals, kFillingInterval) > 0)
       return absl::CancelledError("ended by a signal before it joined");

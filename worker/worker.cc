@@ -21,6 +21,7 @@ namespace weir {
 namespace {
 
 constexpr absl::Duration kJoinTimeout = absl::Seconds(5);  // of one try
+constexpr absl::Duration kQuietJoin = absl::Seconds(1);    // no answer for longer: say so, once
 constexpr absl::Duration kJoinPause = absl::Milliseconds(200);
 
 template <typename T>
@@ -272,7 +273,9 @@ Result<v1::JoinReply> Join(const Options& options, const std::string& token,
   request.set_host(options.host.empty() ? HostName() : options.host);
   request.set_process_id(static_cast<uint64_t>(getpid()));
   request.set_build_id(BuildId());
-  const absl::Time end = absl::Now() + absl::FromChrono(options.connect_timeout);
+  const absl::Duration limit = absl::FromChrono(options.connect_timeout);
+  const absl::Time began = absl::Now(), end = began + limit;
+  bool told = false;
   while (true) {
     const absl::Duration left = std::max(end - absl::Now(), absl::Milliseconds(1));
     absl::StatusOr<v1::JoinReply> reply = coordinator->Join(request, std::min(left, kJoinTimeout));
@@ -282,6 +285,12 @@ Result<v1::JoinReply> Join(const Options& options, const std::string& token,
     if (!again) return ToStatus(reply.status());
     if (absl::Now() + kJoinPause >= end)
       return Status(StatusCode::kUnavailable, std::string(reply.status().message()));
+    if (options.log && !told && absl::Now() - began > kQuietJoin) {
+      options.log(LogLevel::kWarning,
+                  absl::StrCat("cannot reach the coordinator at ", options.coordinator,
+                               " yet; trying for ", absl::ToDoubleSeconds(limit), " s"));
+      told = true;
+    }
     // One that is not there yet: as soon as it is. One that is and will not: not at once again.
     if (coordinator->AwaitConnected(kJoinPause)) absl::SleepFor(kJoinPause);
   }

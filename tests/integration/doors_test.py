@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 import unittest.mock
 
 import cluster
@@ -105,6 +107,40 @@ class DoorsTest(cluster.ClusterTest):
                                   text=True, timeout=60, stdin=subprocess.DEVNULL)
             self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
             self.assertIn("--insecure", done.stderr)
+
+    def test_an_address_without_a_host_is_refused_at_once(self):
+        for program in ("weir-ps", "weir-worker"):
+            for address in ("7200", ":7200", "localhost", "localhost:port"):
+                done = subprocess.run([os.path.join(cluster.BIN, program), f"--coordinator={address}"], capture_output=True,
+                                      text=True, timeout=50, stdin=subprocess.DEVNULL)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                self.assertIn(f"--coordinator wants HOST:PORT, not '{address}'", done.stderr)
+
+    def says(self, words, *command):
+        """Whether the program says so; it is ended then."""
+        process = subprocess.Popen([os.path.join(cluster.BIN, command[0]), *command[1:]], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        limit = threading.Timer(30, process.kill)
+        limit.start()
+        try:
+            return any(words in line for line in process.stderr)
+        finally:
+            limit.cancel()
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+    def test_a_process_without_a_coordinator_says_soon_that_it_tries(self):
+        with socket.socket() as nobody:  # bound, and does not listen
+            nobody.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % nobody.getsockname()[1]
+            for program in ("weir-ps", "weir-worker"):
+                self.assertTrue(self.says(f"cannot reach the coordinator at {address} yet; trying for 60 s", program,
+                                          f"--coordinator={address}"))
+
+    def test_a_coordinator_says_whom_it_waits_for(self):
+        self.assertTrue(self.says("waits for ps-0 to join, ps-1 to join, worker-0 to join", "weir-coordinator",
+                                  "--servers=2", "--workers=1", "--port=0"))
 
 
 if __name__ == "__main__":
