@@ -264,8 +264,11 @@ Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes,
 
 Status Trainer::Refused(const PushResult& result) const {
   if (!result.ended(PushOutcome::kInvalid)) return Status();
-  return Status(StatusCode::kInternal, "the servers refused the gradient of step " +
-                                           std::to_string(step_) + ": " + result.reason);
+  std::string reason =
+      "the servers refused the gradient of step " + std::to_string(step_) + ": " + result.reason;
+  if (result.reason.find("non-finite") != std::string::npos)
+    reason += "; the training diverges: try a lower learning rate";
+  return Status(StatusCode::kFailedPrecondition, std::move(reason));
 }
 
 void Trainer::Count(const PushResult& result) {

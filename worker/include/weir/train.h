@@ -50,8 +50,8 @@ struct TrainReport {
 // weights and pushed under a new sequence until they are applied.
 //
 // In the steady state it allocates no memory of a tensor's size. Fails with the status of the call
-// that failed, or of the model; kInternal if a push was refused as invalid (say, a gradient that is
-// not finite).
+// that failed, or of the model; kFailedPrecondition if a push was refused as invalid (say, a
+// gradient that is not finite: the training diverges).
 Result<TrainReport> Train(Worker& worker, Model& model, const TrainOptions& options);
 
 }  // namespace weir
