@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "launcher/console.h"
+#include "launcher/counted.h"
 #include "launcher/flags.h"
 #include "launcher/job_settings.h"
 #include "launcher/load_topology.h"
@@ -93,9 +94,9 @@ int Supervise(const std::string& program, const Topology& topology, const Prepar
     return SaveWeights(job, token, place.run_dir, prepared.model.get(), summary);
   };
   Console console(ConsoleOptions());
-  console.Say(absl::StrCat("Run '", topology.name, "': ", topology.servers.count, " servers, ",
-                           topology.workers.count, " workers; logs and results in ", place.run_dir,
-                           "\n"));
+  console.Say(absl::StrCat("Run '", topology.name, "': ", Counted(topology.servers.count, "server"),
+                           ", ", Counted(topology.workers.count, "worker"),
+                           "; logs and results in ", place.run_dir, "\n"));
   Supervisor::Outcome outcome = Supervisor(std::move(options), &console).Run();
   // What the coordinator did not live to tell.
   if (outcome.summary.job.settings.name.empty())

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "launcher/counted.h"
 #include "launcher/flags.h"
 #include "launcher/job_model.h"
 #include "launcher/load_topology.h"
@@ -61,8 +62,8 @@ Status TrainShare(Worker& worker) {
   options.clip_norm = parsed.topology.train.clip_norm;
   Result<TrainReport> report = Train(worker, **model, options);
   if (!report.ok()) return report.status();
-  LOG(INFO) << "trained " << report->steps << " steps on " << report->examples << " examples, loss "
-            << report->final_loss;
+  LOG(INFO) << "trained " << Counted(static_cast<int64_t>(report->steps), "step") << " on "
+            << report->examples << " examples, loss " << report->final_loss;
   return worker.Report(kSlicesValue, static_cast<double>(report->pushes.total()));
 }
 

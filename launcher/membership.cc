@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "launcher/counted.h"
 #include "launcher/job_limits.h"
 #include "launcher/member_checks.h"
 
@@ -45,9 +46,9 @@ absl::Status Membership::CheckSettings(const JobSettings& settings) {
   status.Update(check("the number of shards", settings.shards, kMaxJobShards));
   status.Update(check("gradient_shards", settings.gradient_shards, 1 << 20));
   if (status.ok() && settings.shards % settings.servers != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(settings.shards,
-                                                   " shards cannot be shared out evenly over ",
-                                                   settings.servers, " servers"));
+    return absl::InvalidArgumentError(absl::StrCat(Counted(settings.shards, "shard"),
+                                                   " cannot be shared out evenly over ",
+                                                   Counted(settings.servers, "server")));
   }
   return status;
 }

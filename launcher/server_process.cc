@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "core/build_info.h"
 #include "launcher/coordinator_codec.h"
+#include "launcher/counted.h"
 #include "launcher/server_shards.h"
 #include "net/layout_proto.h"
 
@@ -108,8 +109,8 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   if (!reply.ok()) return reply.status();
   joined_ = *std::move(reply);
   LOG(INFO) << "server " << joined_.rank() << " of " << joined_.settings().servers() << " of job '"
-            << joined_.settings().name() << "', " << joined_.shards_size() << " shards, at "
-            << server_->address();
+            << joined_.settings().name() << "', " << Counted(joined_.shards_size(), "shard")
+            << ", at " << server_->address();
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "launcher/counted.h"
 #include "launcher/job_limits.h"
 
 namespace weir {
@@ -54,8 +55,8 @@ class Checker {
     const int64_t servers = topology_.servers.count, shards = topology_.servers.shards;
     if (servers * shards <= int64_t{kMaxJobShards}) return;
     Error({"servers.shards", "servers.count"},
-          absl::StrCat(servers, " servers of ", shards, " shards are ", servers * shards,
-                       " shards, at most ", kMaxJobShards, " make a job"));
+          absl::StrCat(Counted(servers, "server"), " of ", Counted(shards, "shard"), " are ",
+                       servers * shards, " shards, at most ", kMaxJobShards, " make a job"));
   }
 
   void CheckParts() {
@@ -63,8 +64,8 @@ class Checker {
                   batch = topology_.train.batch;
     if (workers > parts) {
       Error({"workers.count", "train.gradient_shards"},
-            absl::StrCat(workers, " workers share the ", parts,
-                         " parts of a step (train.gradient_shards), and each needs at "
+            absl::StrCat(workers, " workers share the ", Counted(parts, "part"),
+                         " of a step (train.gradient_shards), and each needs at "
                          "least one: lower workers.count or raise train.gradient_shards"));
     }
     if (!topology_.workers.program.empty() || parts <= batch) return;

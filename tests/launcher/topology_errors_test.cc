@@ -305,6 +305,13 @@ INSTANTIATE_TEST_SUITE_P(
              "cut into 9 "
              "parts\n"},
         Case{
+            "MoreWorkersThanTheOnePart",
+            "version: 1\nworkers: {count: 3}\n"
+            "train: {model: softmax, gradient_shards: 1, batch: 8, dataset: {format: synthetic}}\n",
+            "t.yaml:2:11: workers.count: 3 workers share the 1 part of a step "
+            "(train.gradient_shards), and "
+            "each needs at least one: lower workers.count or raise train.gradient_shards\n"},
+        Case{
             "MoreWorkersThanParts",
             "version: 1\nworkers: {count: 3}\n"
             "train: {model: softmax, gradient_shards: 2, batch: 8, dataset: {format: synthetic}}\n",
