@@ -436,6 +436,32 @@ TEST(TrainTest, ModelThatFailsEndsTheRunWithItsStatusThoughPushesAreUnderWay) {
   }
 }
 
+// Two workers in asp, one step: what the other worker does to the bias, one slice, while rank 0
+// computes.
+RunSetup TwoAsynchronousWorkers() {
+  RunSetup setup;
+  setup.cluster.mode = Mode::kAsp;
+  setup.cluster.workers = 2;
+  setup.cluster.gradient_shards = 2;
+  setup.train.steps = 1;
+  return setup;
+}
+
+void CommitToBias(Worker* other) {
+  std::vector<float> bias(17);
+  PushOptions options;
+  options.examples = 1;
+  EXPECT_TRUE(other->Pull({{1, {bias.data(), ElementType::kFloat32, 17}}}).ok());
+  Result<PushResult> pushed = other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options);
+  EXPECT_TRUE(pushed.ok() && pushed->tally.applied == 1) << pushed.status().ToString();
+}
+
+uint64_t SlicesOf(const Worker& worker) {
+  uint64_t slices = 0;
+  for (uint32_t tensor = 0; tensor < 3; ++tensor) slices += worker.Slices(tensor).value().size();
+  return slices;
+}
+
 TEST(TrainTest, AsynchronousRunOfOneWorkerGivesTheBitsOfAPlainLoop) {
   RunSetup setup;
   setup.UseAdamW();
@@ -448,59 +474,32 @@ TEST(TrainTest, AsynchronousRunOfOneWorkerGivesTheBitsOfAPlainLoop) {
 }
 
 TEST(TrainTest, TheMeanStalenessOfTheAppliedSlicesIsReported) {
-  RunSetup setup;
-  setup.cluster.mode = Mode::kAsp;
-  setup.cluster.workers = 2;
-  setup.cluster.gradient_shards = 2;
-  setup.train.steps = 1;
+  const RunSetup setup = TwoAsynchronousWorkers();
   LocalCluster cluster(setup.cluster);
   const std::unique_ptr<Worker> other = cluster.Join(1);
   const std::unique_ptr<Worker> worker = cluster.Join(0);
   CountingModel model;
   ASSERT_TRUE(other->Declare(model.Tensors()).ok());
-  std::vector<float> bias(17);
-  // While rank 0 computes, the other worker commits three updates of the bias, one slice of three.
   model.before = [&](const PartId&) {
-    MutableTensorView view{bias.data(), ElementType::kFloat32, 17};
-    PushOptions options;
-    options.examples = 1;
-    for (int i = 0; i < 3; ++i) {
-      EXPECT_TRUE(other->Pull({{1, view}}).ok());
-      EXPECT_TRUE(other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options).ok());
-    }
+    for (int i = 0; i < 3; ++i) CommitToBias(other.get());
     return Status();
   };
   model.examples = [](const PartId&) { return 2; };
   ASSERT_TRUE(Train(*worker, model, setup.train).ok());
-  uint64_t slices = 0;
-  for (uint32_t tensor = 0; tensor < 3; ++tensor) slices += worker->Slices(tensor).value().size();
-  EXPECT_EQ(cluster.reported("staleness"), 3.0 / static_cast<double>(slices));
+  EXPECT_EQ(cluster.reported("staleness"), 3.0 / static_cast<double>(SlicesOf(*worker)));
 }
 
 TEST(TrainTest, StaleSlicesAloneAreComputedAgainFromTheFreshWeights) {
-  RunSetup setup;
-  setup.cluster.mode = Mode::kAsp;
+  RunSetup setup = TwoAsynchronousWorkers();
   setup.cluster.max_staleness = 0;
   setup.cluster.shards = 2;
-  setup.cluster.workers = 2;
-  setup.cluster.gradient_shards = 2;
-  setup.train.steps = 1;
   LocalCluster cluster(setup.cluster);
   const std::unique_ptr<Worker> other = cluster.Join(1);
   const std::unique_ptr<Worker> worker = cluster.Join(0);
   CountingModel model;
   ASSERT_TRUE(other->Declare(model.Tensors()).ok());
-  std::vector<float> bias(17);
-  // While rank 0 computes for the first time, the other worker changes the bias, one slice.
   model.before = [&](const PartId&) {
-    if (model.gradients() != 1) return Status();
-    MutableTensorView view{bias.data(), ElementType::kFloat32, 17};
-    EXPECT_TRUE(other->Pull({{1, view}}).ok());
-    PushOptions options;
-    options.examples = 1;
-    Result<PushResult> pushed =
-        other->Push({{1, {bias.data(), ElementType::kFloat32, 17}}}, options);
-    EXPECT_TRUE(pushed.ok() && pushed->tally.applied == 1) << pushed.status().ToString();
+    if (model.gradients() == 1) CommitToBias(other.get());  // while the first gradient is computed
     return Status();
   };
   model.examples = [](const PartId&) { return 2; };
@@ -513,9 +512,7 @@ TEST(TrainTest, StaleSlicesAloneAreComputedAgainFromTheFreshWeights) {
   const ShardTotals totals = cluster.totals();
   EXPECT_EQ(totals.stale, 1u);
   EXPECT_EQ(totals.applied, report->pushes.applied + 1);
-  uint64_t slices = 0;
-  for (uint32_t tensor = 0; tensor < 3; ++tensor) slices += worker->Slices(tensor).value().size();
-  EXPECT_EQ(report->pushes.applied, slices) << "each slice counts once";
+  EXPECT_EQ(report->pushes.applied, SlicesOf(*worker)) << "each slice counts once";
 }
 
 TEST(TrainTest, ContendedAsynchronousRunAppliesEverySliceOfEveryWorkerOnce) {
@@ -529,10 +526,7 @@ TEST(TrainTest, ContendedAsynchronousRunAppliesEverySliceOfEveryWorkerOnce) {
   LocalCluster cluster(setup.cluster);
   const std::vector<Result<TrainReport>> reports = TrainAll(&cluster, setup);
   ExpectOk(reports);
-  uint64_t slices = 0;
-  const std::unique_ptr<Worker> worker = cluster.Join(0);
-  for (uint32_t tensor = 0; tensor < 3; ++tensor) slices += worker->Slices(tensor).value().size();
-  EXPECT_EQ(cluster.totals().applied, slices * 3 * 20);
+  EXPECT_EQ(cluster.totals().applied, SlicesOf(*cluster.Join(0)) * 3 * 20);
 }
 
 }  // namespace
