@@ -67,7 +67,7 @@ ClientFrame Hostile::Hello(uint64_t variant) {
     case 0:
       return Frame(0);
     case 1:
-      hello.job_id.assign(16, 'x');
+      hello.job_id[0] ^= 1;
       break;
     case 2:
       hello.job_id = "short";

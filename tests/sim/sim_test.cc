@@ -26,6 +26,11 @@ TEST(SimTest, FiftyClustersKeepEveryPromiseAmongFaults) {
   }
 }
 
+// Its job's id is all 'x', which strangers once took for the id of another job.
+TEST(SimTest, AStrangerOfAnotherJobIsOneWhateverTheJobsId) {
+  EXPECT_FALSE(Simulate(4728, Trace::Lines::kNone).broken);
+}
+
 TEST(SimTest, TheSameSeedGivesTheSameTraceEventByEvent) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     const uint64_t first = Simulate(seed, Trace::Lines::kNone).trace_hash;
