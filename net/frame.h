@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/codec.h"
 #include "core/layout.h"
 #include "core/payload.h"
 
@@ -38,7 +39,6 @@ const char* OutcomeName(Outcome outcome);  // "applied", "stale" ...
 enum class SessionRole : uint8_t { kUnspecified = 0, kWorker = 1, kReader = 2 };
 enum class PullCondition : uint8_t { kAny = 0, kHave = 1, kExpect = 2, kStep = 3 };
 enum class Atomicity : uint8_t { kUnspecified = 0, kAll = 1, kSlice = 2 };
-enum class Codec : uint8_t { kUnspecified = 0, kF32 = 1 };
 
 // A value that the wire carried and this build does not know keeps its number, so that it can be
 // refused by name: the enums above may hold numbers beyond their enumerators.
