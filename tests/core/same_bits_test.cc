@@ -10,9 +10,12 @@
 #include <xxhash.h>
 
 #include <cstdint>
+#include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "core/codec.h"
 #include "core/initializer.h"
 #include "core/kernel_target.h"
 #include "core/optimizer.h"
@@ -33,6 +36,7 @@ class Digest {
   void Add(const std::vector<float>& x) {
     hash_ = XXH64(x.data(), x.size() * sizeof(float), hash_);
   }
+  void Add(const std::string& x) { hash_ = XXH64(x.data(), x.size(), hash_); }
   void Add(double x) { hash_ = XXH64(&x, sizeof x, hash_); }
   uint64_t value() const { return hash_; }
 
@@ -93,6 +97,40 @@ uint64_t SumDigest() {
   CopyChecked(b.data(), out.data(), kCount);
   digest.Add(out);
   digest.Add(SumOfSquares(a.data(), kCount));
+  return digest.value();
+}
+
+// What a codec writes and reads, NaN and infinity, the largest and the smallest values among them.
+uint64_t CodecDigest(Codec codec) {
+  TestRandom random(13);
+  std::vector<float> x = Gradient(&random);
+  for (size_t i = 0; i < 24; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(random.Next());
+    std::memcpy(&x[500 + i], &bits, sizeof bits);
+  }
+  x[700] = std::numeric_limits<float>::max();
+  x[900] = -std::numeric_limits<float>::infinity();
+  x[901] = -std::numeric_limits<float>::quiet_NaN();
+  std::string encoded(EncodedBytes(codec, kCount), 0);
+  std::vector<float> decoded(kCount);
+  Digest digest;
+  Encode(codec, x.data(), kCount, encoded.data());
+  digest.Add(encoded);
+  Decode(codec, encoded.data(), kCount, decoded.data());
+  digest.Add(decoded);
+  return digest.value();
+}
+
+uint64_t FeedbackDigest() {
+  TestRandom random(17);
+  std::vector<float> residual(kCount, 0.0f);
+  std::string encoded(EncodedBytes(Codec::kInt8, kCount), 0);
+  Digest digest;
+  for (int push = 0; push < 20; ++push) {
+    EncodeInt8WithFeedback(Gradient(&random).data(), residual.data(), kCount, encoded.data());
+    digest.Add(encoded);
+    digest.Add(residual);
+  }
   return digest.value();
 }
 
@@ -181,6 +219,15 @@ TEST_P(SameBitsTest, SumsGiveTheRecordedBits) {
   const OnlyTarget only(GetParam());
   ASSERT_STREQ(KernelTarget(), hwy::TargetName(GetParam()));
   EXPECT_EQ(SumDigest(), 15443578566276262216u);
+}
+
+TEST_P(SameBitsTest, CodecsGiveTheRecordedBits) {
+  const OnlyTarget only(GetParam());
+  ASSERT_STREQ(KernelTarget(), hwy::TargetName(GetParam()));
+  EXPECT_EQ(CodecDigest(Codec::kF16), 5002724200441597273u);
+  EXPECT_EQ(CodecDigest(Codec::kBf16), 14435855220182880283u);
+  EXPECT_EQ(CodecDigest(Codec::kInt8), 16169778185292316971u);
+  EXPECT_EQ(FeedbackDigest(), 4017814327011693035u);
 }
 
 TEST_P(SameBitsTest, InitialisersSchedulesAndFunctionsGiveTheRecordedBits) {

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// f16 and bf16 by integer arithmetic alone but for two exact float operations, so that every target
+// gives the same bits, NaNs included. (The processor's own conversions differ in what they know of:
+// SSE4 has none, none saturates.)
+
+#include <cstring>
+
+#include "core/codec_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/codec_half.cc"
+#include "hwy/foreach_target.h"
+// Highway's order: foreach_target.h before everything that is compiled per target.
+#include "core/float_vectors-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace weir {
+namespace HWY_NAMESPACE {
+
+using Bits = FloatBits;
+using BitVector = hn::Vec<Bits>;
+using Halves = hn::Rebind<uint16_t, Floats>;
+using HalfVector = hn::Vec<Halves>;
+
+inline constexpr uint32_t kSign = 0x80000000u;
+inline constexpr uint32_t kInfinity = 0x7F800000u;
+inline constexpr size_t kMaxLanes = kMaxFloatLanes;
+
+// The lower halves of the lanes.
+HWY_INLINE HalfVector Narrow(BitVector x) {
+  return hn::DemoteTo(Halves(), hn::BitCast(hn::RebindToSigned<Bits>(), x));
+}
+
+// a < b for lanes below 2^31, which signed comparison (the only one that x86 has) gets right.
+HWY_INLINE hn::Mask<Bits> Below(BitVector a, BitVector b) {
+  const hn::RebindToSigned<Bits> d;
+  return hn::RebindMask(Bits(), hn::Lt(hn::BitCast(d, a), hn::BitCast(d, b)));
+}
+
+// A format: EncodeLanes gives the sixteen bits of each lane, DecodeLanes the float's bits.
+struct Bf16Format {
+  // What is rounded up at the 17th bit from below; a tie goes to the even.
+  static HWY_INLINE BitVector EncodeLanes(BitVector x) {
+    const Bits d;
+    const BitVector sign = hn::And(x, hn::Set(d, kSign));
+    const BitVector magnitude = hn::Xor(x, sign);
+    const BitVector infinity = hn::Set(d, kInfinity);
+    const BitVector largest = hn::Set(d, 0x7F7F0000u);
+    const BitVector finite = hn::Min(magnitude, largest);
+    const BitVector odd = hn::And(hn::ShiftRight<16>(finite), hn::Set(d, 1u));
+    const BitVector rounded = hn::Add(hn::Add(finite, hn::Set(d, 0x7FFFu)), odd);
+    const BitVector quiet = hn::IfThenElseZero(Below(infinity, magnitude), hn::Set(d, 0x400000u));
+    const BitVector kept = hn::Or(magnitude, quiet);
+    const BitVector result = hn::IfThenElse(Below(magnitude, infinity), rounded, kept);
+    return hn::ShiftRight<16>(hn::Or(result, sign));
+  }
+  static HWY_INLINE BitVector DecodeLanes(BitVector h) { return hn::ShiftLeft<16>(h); }
+};
+
+struct F16Format {
+  static HWY_INLINE BitVector EncodeLanes(BitVector x) {
+    const Bits d;
+    const Floats df;
+    const BitVector sign = hn::And(x, hn::Set(d, kSign));
+    const BitVector magnitude = hn::Xor(x, sign);
+    const BitVector finite = hn::Min(magnitude, hn::Set(d, 0x477FE000u));  // 65504
+    // Down to 2^-14: another exponent, rounded at the 14th bit from below.
+    const BitVector odd = hn::And(hn::ShiftRight<13>(finite), hn::Set(d, 1u));
+    const BitVector rounded = hn::Add(hn::Add(finite, hn::Set(d, 0xFFFu)), odd);
+    const BitVector normal = hn::Sub(hn::ShiftRight<13>(rounded), hn::Set(d, 112u << 10));
+    // Below: added to 1/2, whose last place is that of the smallest f16.
+    const FloatVector half = hn::Set(df, 0.5f);
+    const BitVector subnormal =
+        hn::Sub(hn::BitCast(d, hn::Add(hn::BitCast(df, finite), half)), hn::BitCast(d, half));
+    const auto is_subnormal = Below(finite, hn::Set(d, 0x38800000u));
+    BitVector result = hn::IfThenElse(is_subnormal, subnormal, normal);
+    // Infinity, and a NaN that keeps the upper bits of its payload and is quiet.
+    const BitVector infinity = hn::Set(d, kInfinity);
+    const BitVector payload = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(d, 0x3FFu));
+    const BitVector quiet = hn::IfThenElseZero(Below(infinity, magnitude), hn::Set(d, 0x200u));
+    const BitVector kept = hn::Or(hn::Or(hn::Set(d, 0x7C00u), payload), quiet);
+    result = hn::IfThenElse(Below(magnitude, infinity), result, kept);
+    return hn::Or(result, hn::ShiftRight<16>(sign));
+  }
+  static HWY_INLINE BitVector DecodeLanes(BitVector h) {
+    const Bits d;
+    const Floats df;
+    const BitVector sign = hn::ShiftLeft<16>(hn::And(h, hn::Set(d, 0x8000u)));
+    const BitVector magnitude = hn::ShiftLeft<13>(hn::And(h, hn::Set(d, 0x7FFFu)));
+    // The exponent moved from one bias to the other by an exact product, subnormals too.
+    const BitVector finite =
+        hn::BitCast(d, hn::Mul(hn::BitCast(df, magnitude), hn::Set(df, 0x1p112f)));
+    const BitVector infinity = hn::Set(d, 0x0F800000u);
+    const BitVector quiet = hn::IfThenElseZero(Below(infinity, magnitude), hn::Set(d, 0x400000u));
+    const BitVector kept = hn::Or(hn::Or(magnitude, hn::Set(d, kInfinity)), quiet);
+    return hn::Or(hn::IfThenElse(Below(magnitude, infinity), finite, kept), sign);
+  }
+};
+
+template <class Format>
+HWY_INLINE HalfVector EncodeVector(FloatVector x, NonfiniteWatch* watch) {
+  watch->See(x);
+  return Narrow(Format::EncodeLanes(hn::BitCast(Bits(), x)));
+}
+
+template <class Format>
+HWY_INLINE FloatVector DecodeVector(HalfVector h) {
+  return hn::BitCast(Floats(), Format::DecodeLanes(hn::PromoteTo(Bits(), h)));
+}
+
+template <class Format>
+HWY_INLINE bool EncodeAll(const float* x, size_t count, char* out) {
+  const Floats d;
+  const Halves dh;
+  const hn::Repartition<uint8_t, Halves> bytes;
+  const size_t lanes = hn::Lanes(d);
+  NonfiniteWatch watch;
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const HalfVector h = EncodeVector<Format>(hn::LoadU(d, x + i), &watch);
+    hn::StoreU(hn::BitCast(bytes, h), bytes, reinterpret_cast<uint8_t*>(out) + 2 * i);
+  }
+  if (i < count) {
+    HWY_ALIGN float last[kMaxLanes] = {};
+    HWY_ALIGN uint16_t halves[kMaxLanes];
+    std::memcpy(last, x + i, (count - i) * sizeof(float));
+    hn::Store(EncodeVector<Format>(hn::Load(d, last), &watch), dh, halves);
+    std::memcpy(out + 2 * i, halves, 2 * (count - i));
+  }
+  return !watch.seen();
+}
+
+template <class Format>
+HWY_INLINE void DecodeAll(const char* in, size_t count, float* out) {
+  const Floats d;
+  const Halves dh;
+  const hn::Repartition<uint8_t, Halves> bytes;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto raw = hn::LoadU(bytes, reinterpret_cast<const uint8_t*>(in) + 2 * i);
+    hn::StoreU(DecodeVector<Format>(hn::BitCast(dh, raw)), d, out + i);
+  }
+  if (i < count) {
+    HWY_ALIGN uint16_t halves[kMaxLanes] = {};
+    HWY_ALIGN float last[kMaxLanes];
+    std::memcpy(halves, in + 2 * i, 2 * (count - i));
+    hn::Store(DecodeVector<Format>(hn::Load(dh, halves)), d, last);
+    std::memcpy(out + i, last, (count - i) * sizeof(float));
+  }
+}
+
+bool EncodeF16Kernel(const float* x, size_t count, char* out) {
+  return EncodeAll<F16Format>(x, count, out);
+}
+void DecodeF16Kernel(const char* in, size_t count, float* out) {
+  DecodeAll<F16Format>(in, count, out);
+}
+bool EncodeBf16Kernel(const float* x, size_t count, char* out) {
+  return EncodeAll<Bf16Format>(x, count, out);
+}
+void DecodeBf16Kernel(const char* in, size_t count, float* out) {
+  DecodeAll<Bf16Format>(in, count, out);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace weir
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace weir {
+
+HWY_EXPORT(EncodeF16Kernel);
+HWY_EXPORT(DecodeF16Kernel);
+HWY_EXPORT(EncodeBf16Kernel);
+HWY_EXPORT(DecodeBf16Kernel);
+
+bool EncodeF16(const float* x, size_t count, char* out) {
+  return HWY_DYNAMIC_DISPATCH(EncodeF16Kernel)(x, count, out);
+}
+void DecodeF16(const char* in, size_t count, float* out) {
+  HWY_DYNAMIC_DISPATCH(DecodeF16Kernel)(in, count, out);
+}
+bool EncodeBf16(const float* x, size_t count, char* out) {
+  return HWY_DYNAMIC_DISPATCH(EncodeBf16Kernel)(x, count, out);
+}
+void DecodeBf16(const char* in, size_t count, float* out) {
+  HWY_DYNAMIC_DISPATCH(DecodeBf16Kernel)(in, count, out);
+}
+
+}  // namespace weir
+#endif  // HWY_ONCE

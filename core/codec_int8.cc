@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// int8 in blocks of 128 elements with a scale each; see core/codec.h.
+
+#include <cfloat>
+#include <cstring>
+#include <limits>
+
+#include "core/codec.h"
+#include "core/codec_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/codec_int8.cc"
+#include "hwy/foreach_target.h"
+// Highway's order: foreach_target.h before everything that is compiled per target.
+#include "core/float_vectors-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace weir {
+namespace HWY_NAMESPACE {
+
+using Integers = hn::RebindToSigned<FloatBits>;
+using Bytes = hn::Rebind<int8_t, Floats>;
+
+inline constexpr size_t kBlock = kInt8BlockElements;
+inline constexpr size_t kBlockBytes = sizeof(float) + kBlock;
+inline constexpr float kLevels = 127;
+// The largest scale that 127 times is finite: m / 127 of the largest float is rounded up to more.
+inline constexpr float kLargestScale = 0x1.020406p121f;
+
+static_assert(kBlock * sizeof(float) % HWY_MAX_BYTES == 0, "a block is made of whole vectors");
+
+// The scale of a block, from the bits of its largest magnitude.
+HWY_INLINE float ScaleFor(uint32_t largest) {
+  if (largest >= 0x7F800000u) return std::numeric_limits<float>::quiet_NaN();
+  float m;
+  std::memcpy(&m, &largest, sizeof m);
+  const float scale = m / kLevels;
+  if (scale < FLT_MIN) return 0;
+  return scale < kLargestScale ? scale : kLargestScale;
+}
+
+HWY_INLINE uint32_t LargestMagnitude(const float* x) {
+  const Floats d;
+  const FloatBits bits;
+  const auto mask = hn::Set(bits, 0x7FFFFFFFu);
+  auto largest = hn::Zero(bits);
+  for (size_t i = 0; i < kBlock; i += hn::Lanes(d)) {
+    largest = hn::Max(largest, hn::And(hn::BitCast(bits, hn::LoadU(d, x + i)), mask));
+  }
+  return hn::GetLane(hn::MaxOfLanes(bits, largest));
+}
+
+// Encodes 128 elements. What they lose goes to `lost`, unless that is null. Returns whether they
+// are finite.
+HWY_INLINE bool EncodeBlock(const float* x, float* lost, char* out) {
+  const Floats d;
+  const Bytes db;
+  const float scale = ScaleFor(LargestMagnitude(x));
+  std::memcpy(out, &scale, sizeof scale);
+  int8_t* q = reinterpret_cast<int8_t*>(out + sizeof scale);
+  if (!(scale > 0)) {  // nothing but zeros, or poison
+    std::memset(q, 0, kBlock);
+    const bool finite = scale == 0;
+    if (lost != nullptr && finite) std::memcpy(lost, x, kBlock * sizeof(float));
+    if (lost != nullptr && !finite) std::memset(lost, 0, kBlock * sizeof(float));
+    return finite;
+  }
+  const FloatVector broadcast = hn::Set(d, scale);
+  for (size_t i = 0; i < kBlock; i += hn::Lanes(d)) {
+    const FloatVector value = hn::LoadU(d, x + i);
+    const auto level = hn::NearestInt(hn::Div(value, broadcast));
+    hn::StoreU(hn::DemoteTo(db, level), db, q + i);
+    if (lost == nullptr) continue;
+    hn::StoreU(hn::Sub(value, hn::Mul(hn::ConvertTo(d, level), broadcast)), d, lost + i);
+  }
+  return true;
+}
+
+// Encodes `count` <= 128 elements by way of a whole block.
+HWY_INLINE bool EncodeLastBlock(const float* x, float* lost, size_t count, char* out) {
+  HWY_ALIGN float block[kBlock] = {};
+  HWY_ALIGN float block_lost[kBlock];
+  char encoded[kBlockBytes];
+  std::memcpy(block, x, count * sizeof(float));
+  const bool finite = EncodeBlock(block, lost == nullptr ? nullptr : block_lost, encoded);
+  std::memcpy(out, encoded, sizeof(float) + count);
+  if (lost != nullptr) std::memcpy(lost, block_lost, count * sizeof(float));
+  return finite;
+}
+
+// sum = x + residual, for up to 128 elements.
+HWY_INLINE void AddResidual(const float* x, const float* residual, size_t count, float* sum) {
+  const Floats d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::Store(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, residual + i)), d, sum + i);
+  }
+  for (; i < count; ++i) sum[i] = x[i] + residual[i];
+}
+
+bool EncodeInt8Kernel(const float* x, float* residual, size_t count, char* out) {
+  HWY_ALIGN float sum[kBlock];
+  bool finite = true;
+  for (size_t i = 0; i < count; i += kBlock, out += kBlockBytes) {
+    const size_t elements = count - i < kBlock ? count - i : kBlock;
+    const float* block = x + i;
+    float* lost = nullptr;
+    if (residual != nullptr) {
+      lost = residual + i;
+      AddResidual(block, lost, elements, sum);
+      block = sum;
+    }
+    finite &= elements == kBlock ? EncodeBlock(block, lost, out)
+                                 : EncodeLastBlock(block, lost, elements, out);
+  }
+  return finite;
+}
+
+// The scale as it is used: NaN for one that no encoder writes.
+HWY_INLINE float CheckedScale(uint32_t bits) {
+  const bool is_right = bits == 0 || (bits >= 0x00800000u && bits < 0x7F800000u);
+  if (!is_right) return std::numeric_limits<float>::quiet_NaN();
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
+HWY_INLINE void DecodeElements(float scale, const int8_t* q, size_t count, float* out) {
+  const Floats d;
+  const Bytes db;
+  const FloatVector broadcast = hn::Set(d, scale);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto level = hn::PromoteTo(Integers(), hn::LoadU(db, q + i));
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, level), broadcast), d, out + i);
+  }
+  for (; i < count; ++i) out[i] = static_cast<float>(q[i]) * scale;
+}
+
+void DecodeInt8ElementsKernel(uint32_t scale_bits, const char* in, size_t count, float* out) {
+  DecodeElements(CheckedScale(scale_bits), reinterpret_cast<const int8_t*>(in), count, out);
+}
+
+void DecodeInt8Kernel(const char* in, size_t count, float* out) {
+  for (size_t i = 0; i < count; i += kBlock, in += kBlockBytes) {
+    uint32_t bits;
+    std::memcpy(&bits, in, sizeof bits);
+    // What was checked is what is used, even if somebody changes the memory meanwhile: the compiler
+    // may not read it again.
+    asm volatile("" : "+r"(bits));
+    const size_t elements = count - i < kBlock ? count - i : kBlock;
+    DecodeElements(CheckedScale(bits), reinterpret_cast<const int8_t*>(in + sizeof bits), elements,
+                   out + i);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace weir
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace weir {
+
+HWY_EXPORT(EncodeInt8Kernel);
+HWY_EXPORT(DecodeInt8Kernel);
+HWY_EXPORT(DecodeInt8ElementsKernel);
+
+bool EncodeInt8(const float* x, float* residual, size_t count, char* out) {
+  return HWY_DYNAMIC_DISPATCH(EncodeInt8Kernel)(x, residual, count, out);
+}
+void DecodeInt8(const char* in, size_t count, float* out) {
+  HWY_DYNAMIC_DISPATCH(DecodeInt8Kernel)(in, count, out);
+}
+void DecodeInt8Elements(uint32_t scale_bits, const char* in, size_t count, float* out) {
+  HWY_DYNAMIC_DISPATCH(DecodeInt8ElementsKernel)(scale_bits, in, count, out);
+}
+
+}  // namespace weir
+#endif  // HWY_ONCE

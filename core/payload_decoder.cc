@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/payload_decoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace weir {
+
+void PayloadDecoder::SkipEmpty() {
+  while (left_in_chunk() == 0) {
+    ++chunk_;
+    at_ = 0;
+  }
+}
+
+size_t PayloadDecoder::WholeElements(size_t elements, size_t bytes) {
+  SkipEmpty();
+  return std::min(elements, left_in_chunk() / bytes);
+}
+
+void PayloadDecoder::Gather(size_t bytes, char* out) {
+  while (bytes > 0) {
+    SkipEmpty();
+    const size_t here_now = std::min(bytes, left_in_chunk());
+    std::memcpy(out, here(), here_now);
+    at_ += here_now;
+    out += here_now;
+    bytes -= here_now;
+  }
+}
+
+const void* PayloadDecoder::Next(size_t longest, float* tile, size_t* elements) {
+  if (codec_ == Codec::kF32) return NextF32(longest, elements);
+  *elements = static_cast<size_t>(std::min<uint64_t>(longest, left_));
+  if (codec_ == Codec::kInt8) {
+    FillInt8(*elements, tile);
+  } else {
+    FillHalves(*elements, tile);
+  }
+  left_ -= *elements;
+  return tile;
+}
+
+const void* PayloadDecoder::NextF32(size_t longest, size_t* elements) {
+  const size_t most = static_cast<size_t>(std::min<uint64_t>(longest, left_));
+  *elements = WholeElements(most, sizeof(float));
+  const char* run = carry_;
+  if (*elements == 0) {
+    *elements = 1;
+    Gather(sizeof(float), carry_);
+  } else {
+    run = here();
+    at_ += *elements * sizeof(float);
+  }
+  left_ -= *elements;
+  return run;
+}
+
+void PayloadDecoder::FillHalves(size_t count, float* out) {
+  while (count > 0) {
+    size_t run = WholeElements(count, sizeof(uint16_t));
+    if (run == 0) {
+      run = 1;
+      Gather(sizeof(uint16_t), carry_);
+      Decode(codec_, carry_, 1, out);
+    } else {
+      Decode(codec_, here(), run, out);
+      at_ += run * sizeof(uint16_t);
+    }
+    out += run;
+    count -= run;
+  }
+}
+
+void PayloadDecoder::FillInt8(size_t count, float* out) {
+  // left_ still counts the elements of this tile.
+  for (size_t done = 0; done < count;) {
+    if (block_left_ == 0) {
+      constexpr size_t kBlockBytes = EncodedBytes(Codec::kInt8, kInt8BlockElements);
+      const size_t blocks = WholeElements((count - done) / kInt8BlockElements, kBlockBytes);
+      if (blocks > 0) {
+        Decode(Codec::kInt8, here(), blocks * kInt8BlockElements, out + done);
+        at_ += blocks * kBlockBytes;
+        done += blocks * kInt8BlockElements;
+        continue;
+      }
+      char scale[sizeof scale_bits_];
+      Gather(sizeof scale, scale);
+      std::memcpy(&scale_bits_, scale, sizeof scale);
+      block_left_ = static_cast<size_t>(std::min<uint64_t>(kInt8BlockElements, left_ - done));
+    }
+    done += FillFromBlock(count - done, out + done);
+  }
+}
+
+size_t PayloadDecoder::FillFromBlock(size_t count, float* out) {
+  const size_t run = WholeElements(std::min(count, block_left_), 1);
+  DecodeInt8Elements(scale_bits_, here(), run, out);
+  at_ += run;
+  block_left_ -= run;
+  return run;
+}
+
+}  // namespace weir
