@@ -47,6 +47,10 @@ absl::StatusOr<HostAndPort> Split(const std::string& address) {
   return parts;
 }
 
+std::string SocketPath(const ServerHost::Options& options) {
+  return options.sockets == nullptr ? "" : options.sockets->PathOf(ServerHost::kSocketName);
+}
+
 // Why nothing can listen there, found by trying once more with a plain socket.
 std::string WhyNot(const HostAndPort& where) {
   addrinfo hints{};
@@ -70,8 +74,18 @@ std::string WhyNot(const HostAndPort& where) {
   return why;
 }
 
-void Configure(const ServerHost::Options& options, int* port, grpc::ServerBuilder* builder) {
-  builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), port);
+// What gRPC binds, and the port it reports for each: 0 for what it could not bind.
+struct Bound {
+  int port = 0;
+  int socket = 0;
+};
+
+void Configure(const ServerHost::Options& options, Bound* bound, grpc::ServerBuilder* builder) {
+  builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), &bound->port);
+  if (options.sockets != nullptr) {
+    builder->AddListeningPort(absl::StrCat("unix:", SocketPath(options)),
+                              grpc::InsecureServerCredentials(), &bound->socket);
+  }
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
                               0);  // a second process on the port must fail
   builder->SetMaxReceiveMessageSize(options.max_message_bytes);
@@ -94,11 +108,15 @@ void Configure(const ServerHost::Options& options, int* port, grpc::ServerBuilde
 
 class ServerHost::Core {
  public:
-  Core(std::unique_ptr<grpc::Server> server, std::string address, int port)
-      : address_(std::move(address)), port_(port), server_(std::move(server)) {}
+  Core(std::unique_ptr<grpc::Server> server, std::string address, int port, std::string socket_path)
+      : address_(std::move(address)),
+        port_(port),
+        socket_path_(std::move(socket_path)),
+        server_(std::move(server)) {}
 
   int port() const { return port_; }
   const std::string& address() const { return address_; }
+  const std::string& socket_path() const { return socket_path_; }
 
   void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
 
@@ -111,14 +129,13 @@ class ServerHost::Core {
  private:
   const std::string address_;
   const int port_;
+  const std::string socket_path_;
   const std::unique_ptr<grpc::Server> server_;  // self-synchronised
   absl::Mutex mu_;
 };
 
 absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& options) {
-  const bool is_unix = absl::StartsWith(options.address, "unix:");
-  const absl::StatusOr<HostAndPort> where =
-      is_unix ? absl::StatusOr<HostAndPort>(HostAndPort()) : Split(options.address);
+  const absl::StatusOr<HostAndPort> where = Split(options.address);
   if (!where.ok()) return where.status();
   if (!options.has_token && !IsLoopback(options.address)) {
     return absl::FailedPreconditionError(
@@ -129,30 +146,39 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
-  int port = 0;
+  Bound bound;
   grpc::ServerBuilder builder;
-  Configure(options, &port, &builder);
+  Configure(options, &bound, &builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || (port == 0 && !is_unix)) {
-    const std::string why = is_unix ? "the path cannot be used" : WhyNot(*where);
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, ": ", why));
+  if (bound.port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.address, ": ", WhyNot(*where)));
   }
-  std::string address = options.address;
-  if (!is_unix) address = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-  auto core = std::make_unique<Core>(std::move(server), std::move(address), port);
+  if (server == nullptr || (options.sockets != nullptr && bound.socket == 0)) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on the Unix socket ", SocketPath(options)));
+  }
+  const std::string address =
+      absl::StrCat(options.address.substr(0, options.address.rfind(':')), ":", bound.port);
+  auto core = std::make_unique<Core>(std::move(server), address, bound.port, SocketPath(options));
   core->SetServing(false);
-  return std::unique_ptr<ServerHost>(new ServerHost(std::move(core)));
+  std::unique_ptr<ServerHost> host(new ServerHost(std::move(core)));
+  if (options.sockets != nullptr) {
+    absl::Status sealed = options.sockets->Seal(kSocketName);
+    if (!sealed.ok()) return sealed;
+  }
+  return host;
 }
 
 ServerHost::ServerHost(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 ServerHost::~ServerHost() { Shutdown(absl::ZeroDuration()); }
 int ServerHost::port() const { return core_->port(); }
 const std::string& ServerHost::address() const { return core_->address(); }
+const std::string& ServerHost::socket_path() const { return core_->socket_path(); }
 void ServerHost::SetServing(bool serving) { core_->SetServing(serving); }
 void ServerHost::Shutdown(absl::Duration grace) { core_->Shutdown(grace); }
 
 bool IsLoopback(const std::string& address) {
-  if (absl::StartsWith(address, "unix:")) return true;
   const absl::StatusOr<HostAndPort> where = Split(address);
   if (!where.ok()) return false;
   const std::string host = absl::AsciiStrToLower(where->host);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "net/socket_directory.h"
 
 namespace grpc {
 class Service;
@@ -16,20 +17,27 @@ class Service;
 namespace weir {
 
 // A listening gRPC server with the services given to it, health checking (grpc.health.v1,
-// NOT_SERVING at first) and reflection. Owns the listener and gRPC's threads; the services are
-// borrowed and must outlive it. Self-synchronised.
+// NOT_SERVING at first) and reflection. Listens on TCP, and on a Unix socket where it is given a
+// directory for one. Owns the listeners and gRPC's threads; the services are borrowed and must
+// outlive it. Self-synchronised.
 class ServerHost {
  public:
   struct Options {
     std::string address = "127.0.0.1:0";  // host:port or [ipv6]:port; port 0 picks a free one
-    bool has_token = false;               // the services ask for the job's token
-    int max_message_bytes = 4 << 20;      // either way; kMaxControlMessageBytes for a coordinator
+    // Listens on the socket kSocketName in it too; borrowed, outlives the server. Null: on TCP
+    // alone.
+    const SocketDirectory* sockets = nullptr;
+    bool has_token = false;           // the services ask for the job's token
+    int max_message_bytes = 4 << 20;  // either way; kMaxControlMessageBytes for a coordinator
     std::vector<grpc::Service*> services;
   };
 
-  // FAILED_PRECONDITION: a listener off loopback without a token. INVALID_ARGUMENT: the address
-  // cannot be read. UNAVAILABLE: nothing can listen there (the port is taken, the address is not of
-  // this machine); the sentence names both.
+  static constexpr char kSocketName[] = "grpc";
+
+  // FAILED_PRECONDITION: a listener off loopback without a token; a socket that is not this user's
+  // alone. INVALID_ARGUMENT: the address cannot be read. UNAVAILABLE: nothing can listen there (the
+  // port is taken, the address is not of this machine, the socket cannot be bound); the sentence
+  // names both.
   static absl::StatusOr<std::unique_ptr<ServerHost>> Start(const Options& options);
 
   // Shutdown(zero).
@@ -40,6 +48,8 @@ class ServerHost {
   int port() const;
   // host:port where it listens; the host as given.
   const std::string& address() const;
+  // The path of its Unix socket, of mode 0600; "": none.
+  const std::string& socket_path() const;
 
   // What health checks of the whole server (the empty service name) are told.
   void SetServing(bool serving);
@@ -55,8 +65,7 @@ class ServerHost {
   std::unique_ptr<Core> core_;
 };
 
-// True when `address` (host:port) listens on this machine only: localhost, 127.0.0.0/8, ::1 or a
-// Unix socket.
+// True when `address` (host:port) listens on this machine only: localhost, 127.0.0.0/8 or ::1.
 bool IsLoopback(const std::string& address);
 
 }  // namespace weir

@@ -6,9 +6,13 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -152,13 +156,74 @@ TEST(ServerHostTest, AListenerOffLoopbackWithoutATokenDoesNotStart) {
 
 TEST(ServerHostTest, LoopbackIsThisMachineOnly) {
   for (const char* address :
-       {"127.0.0.1:0", "127.9.8.7:1", "localhost:1", "LocalHost:1", "[::1]:5", "unix:/tmp/x"}) {
+       {"127.0.0.1:0", "127.9.8.7:1", "localhost:1", "LocalHost:1", "[::1]:5"}) {
     EXPECT_TRUE(IsLoopback(address)) << address;
   }
-  for (const char* address :
-       {"0.0.0.0:0", "[::]:0", "10.0.0.1:1", "127.example.org:1", "localhost.example.org:1", ""}) {
+  for (const char* address : {"0.0.0.0:0", "[::]:0", "10.0.0.1:1", "127.example.org:1",
+                              "localhost.example.org:1", "unix:/tmp/x", ""}) {
     EXPECT_FALSE(IsLoopback(address)) << address;
   }
+}
+
+class SocketTest : public ::testing::Test {
+ protected:
+  SocketTest() {
+    char name[] = "/tmp/server_host_test.XXXXXX";
+    base = mkdtemp(name);
+    sockets = *SocketDirectory::Make({base});
+  }
+  ~SocketTest() override {
+    sockets.reset();
+    std::filesystem::remove_all(base);
+  }
+
+  ServerHost::Options Both() {
+    ServerHost::Options options = At("127.0.0.1:0");
+    options.sockets = sockets.get();
+    options.services = {&coordinator};
+    return options;
+  }
+
+  std::string base;
+  std::unique_ptr<SocketDirectory> sockets;
+  Coordinator coordinator;
+};
+
+TEST_F(SocketTest, AServerAnswersOnItsSocketAndOnTcp) {
+  auto server = ServerHost::Start(Both());
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string path = (*server)->socket_path();
+  EXPECT_EQ(path, sockets->PathOf(ServerHost::kSocketName));
+  for (const std::string& address : {"unix:" + path, (*server)->address()}) {
+    std::string reply;
+    const grpc::Status status = Call(address, "/weir.v1.Coordinator/GetStatus", &reply);
+    EXPECT_TRUE(status.ok()) << address << ": " << status.error_message();
+  }
+  EXPECT_TRUE(CheckSocket(path).ok());
+}
+
+TEST_F(SocketTest, TheSocketIsOfMode0600WhateverTheUmask) {
+  const mode_t before = umask(0);
+  auto server = ServerHost::Start(Both());
+  umask(before);
+  ASSERT_TRUE(server.ok()) << server.status();
+  struct stat found {};
+  ASSERT_EQ(lstat((*server)->socket_path().c_str(), &found), 0);
+  EXPECT_TRUE(S_ISSOCK(found.st_mode));
+  EXPECT_EQ(found.st_mode & 07777, 0600u);
+}
+
+TEST_F(SocketTest, ASocketThatCannotBeBoundIsNamed) {
+  sockets->Remove();
+  const auto server = ServerHost::Start(Both());
+  EXPECT_EQ(server.status(), absl::UnavailableError(absl::StrCat(
+                                 "cannot listen on the Unix socket ", sockets->PathOf("grpc"))));
+}
+
+TEST_F(SocketTest, AServerWithoutADirectoryHasNoSocket) {
+  auto server = ServerHost::Start(At("127.0.0.1:0"));
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->socket_path(), "");
 }
 
 TEST(ServerHostTest, HealthChecksAreToldWhetherItServes) {
