@@ -112,6 +112,48 @@ absl::Status ValidateCover(const Layout& layout, uint32_t id, uint32_t shards, s
   return absl::OkStatus();
 }
 
+absl::Status ValidateCodecs(const Layout& layout) {
+  if (layout.codecs.empty()) return absl::OkStatus();
+  if (layout.codecs.size() != layout.tensors.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("a layout of ", layout.tensors.size(),
+                                                   " tensors with the codecs of ",
+                                                   layout.codecs.size()));
+  }
+  for (size_t i = 0; i < layout.codecs.size(); ++i) {
+    const TensorCodec& codec = layout.codecs[i];
+    for (const Codec each : {codec.push, codec.pull}) {
+      if (each >= Codec::kF32 && each <= Codec::kInt8) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", layout.tensors[i].name,
+                       "' has a codec that is not known here, number ", static_cast<int>(each)));
+    }
+    if (codec.error_feedback && codec.push != Codec::kInt8) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", layout.tensors[i].name,
+                       "' has error feedback, which is of pushes in int8, and another push codec"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateAddresses(const Layout& layout, uint32_t shards) {
+  if (layout.shard_addresses.empty()) return absl::OkStatus();
+  if (layout.shard_addresses.size() != shards) {
+    return absl::InvalidArgumentError(absl::StrCat("a layout of ", shards, " shards with ",
+                                                   layout.shard_addresses.size(), " addresses"));
+  }
+  for (size_t shard = 0; shard < shards; ++shard) {
+    const ShardAddress& at = layout.shard_addresses[shard];
+    if (at.address.size() > kMaxAddressBytes || at.uds_path.size() > kMaxUdsPathBytes ||
+        at.host_key.size() > kMaxHostKeyBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "shard ", shard, " has an address, a socket's path or a host key of more ", "than ",
+          kMaxAddressBytes, ", ", kMaxUdsPathBytes, " and ", kMaxHostKeyBytes, " bytes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int64_t TensorShape::count() const {
@@ -177,10 +219,8 @@ absl::Status ValidateLayout(const Layout& layout, uint32_t shards) {
     return absl::InvalidArgumentError(
         absl::StrCat("a layout of ", layout.slices.size(), " slices, more than ", kMaxSlices));
   }
-  if (!layout.shard_addresses.empty() && layout.shard_addresses.size() != shards) {
-    return absl::InvalidArgumentError(absl::StrCat("a layout of ", shards, " shards with ",
-                                                   layout.shard_addresses.size(), " addresses"));
-  }
+  if (absl::Status status = ValidateAddresses(layout, shards); !status.ok()) return status;
+  if (absl::Status status = ValidateCodecs(layout); !status.ok()) return status;
   size_t next = 0;
   for (uint32_t id = 1; id <= layout.tensors.size(); ++id) {
     if (absl::Status status = ValidateCover(layout, id, shards, &next); !status.ok()) return status;

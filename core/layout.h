@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/codec.h"
 
 namespace weir {
 
@@ -43,19 +44,49 @@ struct SliceSpec {
   }
 };
 
+// The codecs of one tensor, by direction; none of them kUnspecified.
+struct TensorCodec {
+  Codec push = Codec::kF32;
+  Codec pull = Codec::kF32;
+  bool error_feedback = false;  // with push kInt8 alone
+
+  bool operator==(const TensorCodec& o) const {
+    return push == o.push && pull == o.pull && error_feedback == o.error_feedback;
+  }
+};
+
+// Where one shard answers.
+struct ShardAddress {
+  std::string address;   // host:port
+  std::string uds_path;  // of its Unix socket; empty: none
+  std::string host_key;  // names machine, user and file system view; empty: not told
+
+  bool operator==(const ShardAddress& o) const {
+    return address == o.address && uds_path == o.uds_path && host_key == o.host_key;
+  }
+};
+
 // The immutable map from slices to shards of one epoch.
 struct Layout {
   uint64_t epoch = 0;
   std::vector<TensorShape> tensors;
-  std::vector<SliceSpec> slices;  // in the order of (tensor_id, offset)
-  std::vector<std::string>
-      shard_addresses;  // host:port by shard; may be empty where no address is needed
+  std::vector<SliceSpec> slices;              // in the order of (tensor_id, offset)
+  std::vector<ShardAddress> shard_addresses;  // by shard; may be empty where no address is needed
+  std::vector<TensorCodec> codecs;            // by tensor; empty: F32 for all
+
+  // REQUIRES: 1 <= tensor_id <= tensors.size().
+  TensorCodec codec(uint32_t tensor_id) const {
+    return codecs.empty() ? TensorCodec() : codecs[tensor_id - 1];
+  }
 };
 
 constexpr size_t kMaxTensors = 65536;
 constexpr size_t kMaxSlices = 131072;
 constexpr size_t kMaxNameBytes = 255;
 constexpr size_t kMaxDimensions = 16;
+constexpr size_t kMaxAddressBytes = 1024;
+constexpr size_t kMaxUdsPathBytes = 107;  // what a socket's address holds
+constexpr size_t kMaxHostKeyBytes = 255;
 
 // Checks a declaration: at least one tensor, names unique, non-empty, printable ASCII without
 // spaces and within kMaxNameBytes, dimensions positive and within kMaxDimensions. INVALID_ARGUMENT
@@ -70,7 +101,8 @@ absl::StatusOr<Layout> MakeLayout(const std::vector<TensorShape>& tensors, uint6
                                   uint32_t shards, uint64_t epoch);
 
 // Checks a layout that came from outside: slices in order, without gap or overlap, of known tensors
-// and shards.
+// and shards; codecs that this build knows, none or one a tensor, error feedback with pushes in
+// int8 alone; addresses within their limits. INVALID_ARGUMENT names what is wrong.
 absl::Status ValidateLayout(const Layout& layout, uint32_t shards);
 
 }  // namespace weir

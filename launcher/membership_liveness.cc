@@ -161,7 +161,7 @@ std::shared_ptr<const Layout> Membership::LayoutWithAddresses() const {
   layout->shard_addresses.clear();
   for (uint32_t shard = 0; shard < options_.settings.shards; ++shard) {
     layout->shard_addresses.push_back(
-        members_.at({MemberRole::kServer, shard / each}).status.address);
+        {members_.at({MemberRole::kServer, shard / each}).status.address, "", ""});
   }
   return layout;
 }

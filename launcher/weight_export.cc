@@ -30,7 +30,7 @@ class ShardReader : public SessionClientHandler {
     for (const SliceSpec& slice : job.layout.slices) {
       if (slice.shard == shard) slices_.push_back(slice);
     }
-    client_ = std::make_unique<SessionClient>(MakeChannel(job.layout.shard_addresses[shard]), this);
+    client_ = std::make_unique<SessionClient>(MakeChannel(job.layout.shard_addresses[shard].address), this);
     HelloFrame hello;
     hello.job_id = std::string(job.job_id.begin(), job.job_id.end());
     hello.job_token = job_token;
@@ -65,7 +65,7 @@ class ShardReader : public SessionClientHandler {
   }
   void OnClosed(const absl::Status& status) override {
     const std::string who =
-        absl::StrCat("shard ", shard_, " at ", job_.layout.shard_addresses[shard_]);
+        absl::StrCat("shard ", shard_, " at ", job_.layout.shard_addresses[shard_].address);
     End(status.ok() ? absl::UnavailableError(absl::StrCat(who, " ended the session"))
                     : absl::Status(status.code(), absl::StrCat(who, ": ", status.message())));
   }

@@ -20,6 +20,10 @@ namespace weir {
 
 constexpr uint32_t kProtocol = 1;  // the one this build speaks
 
+// Bits of HelloFrame::features and HelloReplyFrame::features.
+constexpr uint64_t kFeatureBatches = uint64_t{1} << 0;
+constexpr uint64_t kFeatureShm = uint64_t{1} << 1;
+
 using JobId = std::array<uint8_t, 16>;
 
 // Values are those of weir.v1.Outcome.
@@ -93,6 +97,7 @@ struct PushFrame {
   Codec codec = Codec::kUnspecified;
   bool want_values = false;
   double learning_rate = 0;
+  Codec values_codec = Codec::kUnspecified;
   Payload gradient;
 };
 
@@ -100,6 +105,7 @@ struct SyncFrame {
   std::vector<uint32_t> tensor_ids;
   bool at_step = false;
   uint64_t step = 0;
+  bool encoded = false;
 };
 
 struct LeaveFrame {};
@@ -140,6 +146,8 @@ struct HelloReplyFrame {
   bool has_max_staleness = false;
   uint64_t max_staleness = 0;
   std::string build_id;
+  std::string shm_socket;
+  std::string shm_key;
 };
 
 struct BindReplyFrame {

@@ -100,6 +100,7 @@ struct FieldsOf<PushFrame> {
     v.Enum(15, f.codec);
     v.Bool(16, f.want_values);
     v.Double(17, f.learning_rate);
+    v.Enum(18, f.values_codec);
     v.Data(2047, f.gradient);
   }
 };
@@ -121,6 +122,7 @@ struct FieldsOf<SyncFrame> {
     v.U32s(1, f.tensor_ids);
     v.Bool(2, f.at_step);
     v.U64(3, f.step);
+    v.Bool(4, f.encoded);
   }
 };
 
@@ -169,6 +171,8 @@ struct FieldsOf<HelloReplyFrame> {
     v.Bool(14, f.has_max_staleness);
     v.U64(15, f.max_staleness);
     v.Text(16, f.build_id);
+    v.Text(17, f.shm_socket);
+    v.Bytes(18, f.shm_key);
   }
 };
 

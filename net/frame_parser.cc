@@ -102,6 +102,7 @@ class MessageReader {
     const std::string& bytes = reflection_.GetStringReference(message_, Field(number), &unused);
     out = Payload();
     out.Append(bytes.data(), bytes.size(), owner_);
+    out.CountCopied(2 * bytes.size());  // flattened, then parsed
   }
 
  private:
@@ -180,7 +181,7 @@ absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
   if (const uint32_t unknown = UnknownKind(*message)) {
     frame.kind = UnknownFrame{unknown};
   } else if (const uint32_t number = KnownKind(*message)) {
-    frame_fields::EmplaceKind(number, &frame);
+    if (!frame_fields::EmplaceKind(number, &frame)) frame.kind = UnknownFrame{number};
     frame_fields::VisitKind(
         frame, [&envelope](uint32_t field, auto& kind) { envelope.Message(field, kind); });
   }

@@ -29,6 +29,12 @@ absl::StatusOr<InitializerSpec> InitializerFromProto(const v1::TensorSpec& tenso
   return spec;
 }
 
+// UNSPECIFIED is F32. What no uint8_t holds becomes 255, which is none: ValidateLayout refuses it.
+Codec CodecFromProto(int number) {
+  if (number == v1::CODEC_UNSPECIFIED) return Codec::kF32;
+  return static_cast<Codec>(number > 0 && number < 255 ? number : 255);
+}
+
 absl::Status WithinLimit(const char* what, int size, size_t max) {
   if (static_cast<size_t>(size) <= max) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(size, " ", what, "; the limit is ", max));
@@ -81,7 +87,15 @@ v1::Layout ToProto(const Layout& layout) {
   for (size_t shard = 0; shard < layout.shard_addresses.size(); ++shard) {
     v1::ShardAddress* to = out.add_shards();
     to->set_shard(static_cast<uint32_t>(shard));
-    to->set_address(layout.shard_addresses[shard]);
+    to->set_address(layout.shard_addresses[shard].address);
+    to->set_uds_path(layout.shard_addresses[shard].uds_path);
+    to->set_host_key(layout.shard_addresses[shard].host_key);
+  }
+  for (const TensorCodec& codec : layout.codecs) {
+    v1::TensorCodec* to = out.add_codecs();
+    to->set_push(static_cast<v1::Codec>(codec.push));
+    to->set_pull(static_cast<v1::Codec>(codec.pull));
+    to->set_error_feedback(codec.error_feedback);
   }
   return out;
 }
@@ -97,6 +111,7 @@ absl::StatusOr<std::vector<TensorShape>> TensorsFromProto(
 
 absl::StatusOr<Layout> LayoutFromProto(const v1::Layout& layout) {
   absl::Status status = WithinLimit("slices", layout.slices_size(), kMaxSlices);
+  if (status.ok()) status = WithinLimit("tensors' codecs", layout.codecs_size(), kMaxTensors);
   if (!status.ok()) return status;
   absl::StatusOr<std::vector<TensorShape>> tensors = TensorsFromProto(layout.tensors());
   if (!tensors.ok()) return tensors.status();
@@ -115,7 +130,11 @@ absl::StatusOr<Layout> LayoutFromProto(const v1::Layout& layout) {
                                                      " where shard ", out.shard_addresses.size(),
                                                      " is due"));
     }
-    out.shard_addresses.push_back(shard.address());
+    out.shard_addresses.push_back({shard.address(), shard.uds_path(), shard.host_key()});
+  }
+  for (const v1::TensorCodec& codec : layout.codecs()) {
+    out.codecs.push_back(
+        {CodecFromProto(codec.push()), CodecFromProto(codec.pull()), codec.error_feedback()});
   }
   status = ValidateLayout(out, static_cast<uint32_t>(out.shard_addresses.size()));
   if (!status.ok()) return status;

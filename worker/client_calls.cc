@@ -75,7 +75,7 @@ void Client::Core::SetLayout(const Layout& layout) {
   for (const TensorShape& tensor : layout.tensors) names_.push_back(tensor.name);
   sessions_.assign(layout.shard_addresses.size(), ShardLink());
   for (size_t shard = 0; shard < sessions_.size(); ++shard) {
-    sessions_[shard].address = layout.shard_addresses[shard];
+    sessions_[shard].address = layout.shard_addresses[shard].address;
     Connect(shard);
   }
 }

@@ -130,8 +130,46 @@ TEST(LayoutTest, ALayoutFromOutsideIsCheckedForGapsOverlapsAndUnknownShards) {
               HasSubstr("of no tensor"));
   EXPECT_THAT(broken([](Layout* l) { std::swap(l->slices[0], l->slices[1]); }),
               HasSubstr("starts at element 0"));
-  EXPECT_THAT(broken([](Layout* l) { l->shard_addresses = {"x:1"}; }), HasSubstr("1 addresses"));
+  EXPECT_THAT(broken([](Layout* l) {
+                l->shard_addresses = {{"x:1", "", ""}};
+              }),
+              HasSubstr("1 addresses"));
   EXPECT_THAT(broken([](Layout* l) { l->tensors[0].shape = {-1}; }), HasSubstr("dimension of -1"));
+}
+
+TEST(LayoutTest, AddressesAndCodecsFromOutsideAreCheckedToo) {
+  const Layout good = Made(Tensors({{"a", {100}}, {"b", {7}}}), 64, 1);
+  const auto message = [&](const ShardAddress& address, const std::vector<TensorCodec>& codecs) {
+    Layout layout = good;
+    layout.shard_addresses = {address};
+    layout.codecs = codecs;
+    return std::string(ValidateLayout(layout, 1).message());
+  };
+  const std::string path(107, 'p');
+  const std::string key(255, 'k');
+  EXPECT_EQ(message({"x:1", path, key}, {}), "");
+  EXPECT_THAT(message({"x:1", path + "p", key}, {}), HasSubstr("shard 0 has an address"));
+  EXPECT_THAT(message({"x:1", path, key + "k"}, {}), HasSubstr("shard 0 has an address"));
+  EXPECT_THAT(message({std::string(1025, 'x'), "", ""}, {}), HasSubstr("shard 0 has an address"));
+
+  const TensorCodec f32;
+  const TensorCodec feedback = {Codec::kInt8, Codec::kF16, true};
+  EXPECT_EQ(message({}, {f32, feedback}), "");
+  EXPECT_THAT(message({}, {f32}), HasSubstr("2 tensors with the codecs of 1"));
+  EXPECT_THAT(message({}, {f32, {Codec::kBf16, Codec::kBf16, true}}),
+              HasSubstr("tensor 'b' has error feedback"));
+  EXPECT_THAT(message({}, {{Codec::kUnspecified, Codec::kF32, false}, f32}),
+              HasSubstr("tensor 'a' has a codec that is not known here, number 0"));
+  EXPECT_THAT(message({}, {{Codec::kF32, static_cast<Codec>(5), false}, f32}),
+              HasSubstr("tensor 'a' has a codec that is not known here, number 5"));
+}
+
+TEST(LayoutTest, ATensorsCodecIsF32WhereTheLayoutNamesNone) {
+  Layout layout = Made(Tensors({{"a", {100}}, {"b", {7}}}), 64, 1);
+  EXPECT_EQ(layout.codec(2), TensorCodec());
+  layout.codecs = {TensorCodec(), {Codec::kInt8, Codec::kBf16, true}};
+  EXPECT_EQ(layout.codec(1), TensorCodec());
+  EXPECT_EQ(layout.codec(2), layout.codecs[1]);
 }
 
 }  // namespace

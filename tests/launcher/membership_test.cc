@@ -10,6 +10,7 @@ namespace weir {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -260,7 +261,10 @@ TEST_F(MembershipTest, AServerGetsTheLayoutAtOnceAndAWorkerWhenEveryShardServes)
   EXPECT_EQ(answers[0].wait_id, 2u);
   ASSERT_TRUE(answers[0].layout.ok());
   EXPECT_THAT((*answers[0].layout)->shard_addresses,
-              ElementsAre("alpha:7100", "alpha:7100", "alpha:7102", "alpha:7102"));
+              ElementsAre(Field(&ShardAddress::address, "alpha:7100"),
+                          Field(&ShardAddress::address, "alpha:7100"),
+                          Field(&ShardAddress::address, "alpha:7102"),
+                          Field(&ShardAddress::address, "alpha:7102")));
   EXPECT_TRUE(Status().layout_ready);
   EXPECT_EQ(Status().layout.slices.size(), (*answers[0].layout)->slices.size());
 }

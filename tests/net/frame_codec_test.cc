@@ -249,6 +249,8 @@ TEST(FrameCodecMembersTest, HelloReplyCarriesEachMemberUnderItsName) {
   reply.has_max_staleness = true;
   reply.max_staleness = 17;
   reply.build_id = "build";
+  reply.shm_socket = "/run/s";
+  reply.shm_key = "\xff key";
   frame.kind = reply;
   v1::ServerFrame message;
   ASSERT_TRUE(message.ParseFromString(Flatten(EncodeFrame(frame))));
@@ -273,6 +275,8 @@ TEST(FrameCodecMembersTest, HelloReplyCarriesEachMemberUnderItsName) {
   EXPECT_TRUE(read.has_max_staleness());
   EXPECT_EQ(read.max_staleness(), 17);
   EXPECT_EQ(read.build_id(), "build");
+  EXPECT_EQ(read.shm_socket(), "/run/s");
+  EXPECT_EQ(read.shm_key(), "\xff key");
 }
 
 TEST(FrameCodecMembersTest, PullAndItsReplyCarryEachMemberUnderItsName) {
@@ -344,6 +348,7 @@ TEST(FrameCodecMembersTest, PushAndItsReplyCarryEachMemberUnderItsName) {
   push.codec = Codec::kF32;
   push.want_values = true;
   push.learning_rate = 0.125;
+  push.values_codec = Codec::kBf16;
   push.gradient = Whole("gradient");
   frame.kind = push;
   v1::ClientFrame message;
@@ -366,6 +371,7 @@ TEST(FrameCodecMembersTest, PushAndItsReplyCarryEachMemberUnderItsName) {
   EXPECT_EQ(read.codec(), v1::CODEC_F32);
   EXPECT_TRUE(read.want_values());
   EXPECT_EQ(read.learning_rate(), 0.125);
+  EXPECT_EQ(read.values_codec(), v1::CODEC_BF16);
   EXPECT_EQ(read.gradient(), "gradient");
 
   v1::ServerFrame answer;
@@ -426,11 +432,12 @@ TEST(FrameCodecMembersTest, TheSmallKindsCarryEachMemberUnderItsName) {
   frame.kind = BindFrame{{"a", "b"}};
   ASSERT_TRUE(message.ParseFromString(Flatten(EncodeFrame(frame))));
   EXPECT_EQ(message.bind().layer_name(1), "b");
-  frame.kind = SyncFrame{{7, 8}, true, 9};
+  frame.kind = SyncFrame{{7, 8}, true, 9, true};
   ASSERT_TRUE(message.ParseFromString(Flatten(EncodeFrame(frame))));
   EXPECT_EQ(message.sync().tensor_id(1), 8);
   EXPECT_TRUE(message.sync().at_step());
   EXPECT_EQ(message.sync().step(), 9);
+  EXPECT_TRUE(message.sync().encoded());
   frame.kind = PutStateFrame{5, Whole("state")};
   ASSERT_TRUE(message.ParseFromString(Flatten(EncodeFrame(frame))));
   EXPECT_EQ(message.put_state().sequence(), 5);
@@ -677,20 +684,20 @@ TEST(FrameCodecRefusalTest, AShortFrameThatClaimsMuchDoesNotAskForMuchMemory) {
 
 TEST(FrameCodecUnknownTest, AnUnknownKindIsNamedByItsNumber) {
   std::string wire("\x08\x07", 2);                 // request_id 7
-  wire += std::string("\xca\x01\x02\x08\x01", 5);  // field 25
+  wire += std::string("\xf2\x01\x02\x08\x01", 5);  // field 30
   const auto frame = DecodeClientFrame(Whole(wire));
   ASSERT_TRUE(frame.ok()) << frame.status();
   EXPECT_EQ(frame->request_id, 7);
-  EXPECT_EQ(std::get<UnknownFrame>(frame->kind).field, 25);
+  EXPECT_EQ(std::get<UnknownFrame>(frame->kind).field, 30);
 }
 
 TEST(FrameCodecUnknownTest, AnUnknownKindBesideAKnownOneIsNotIgnored) {
   v1::ClientFrame message;
   message.mutable_leave();
   const auto frame =
-      DecodeClientFrame(Whole(message.SerializeAsString() + std::string("\xca\x01\x00", 3)));
+      DecodeClientFrame(Whole(message.SerializeAsString() + std::string("\xf2\x01\x00", 3)));
   ASSERT_TRUE(frame.ok()) << frame.status();
-  EXPECT_EQ(std::get<UnknownFrame>(frame->kind).field, 25);
+  EXPECT_EQ(std::get<UnknownFrame>(frame->kind).field, 30);
 }
 
 TEST(FrameCodecUnknownTest, AFrameWithoutAKindIsUnknownFieldZero) {
@@ -714,6 +721,15 @@ TEST(FrameCodecUnknownTest, UnknownEnumeratorsKeepTheirNumberUpTo255) {
     ASSERT_TRUE(frame.ok()) << frame.status();
     EXPECT_EQ(static_cast<int>(std::get<PullFrame>(frame->kind).codec), 255) << number;
   }
+}
+
+TEST(CodecTest, EveryCodecHasItsNumberOnTheWire) {
+  EXPECT_EQ(static_cast<int>(Codec::kUnspecified), v1::CODEC_UNSPECIFIED);
+  EXPECT_EQ(static_cast<int>(Codec::kF32), v1::CODEC_F32);
+  EXPECT_EQ(static_cast<int>(Codec::kF16), v1::CODEC_F16);
+  EXPECT_EQ(static_cast<int>(Codec::kBf16), v1::CODEC_BF16);
+  EXPECT_EQ(static_cast<int>(Codec::kInt8), v1::CODEC_INT8);
+  EXPECT_EQ(v1::Codec_MAX, v1::CODEC_INT8);
 }
 
 TEST(OutcomeNameTest, EveryOutcomeHasItsWireName) {

@@ -194,8 +194,10 @@ void FillAtRandom(Random& random, Message* message) {
   }
   if (descriptor->oneof_decl_count() > 0) {
     const auto* oneof = descriptor->oneof_decl(0);
-    const FieldDescriptor* kind =
-        oneof->field(static_cast<int>(Below(random, oneof->field_count())));
+    const FieldDescriptor* kind = nullptr;
+    do {
+      kind = oneof->field(static_cast<int>(Below(random, oneof->field_count())));
+    } while (kind->name() == "batch");
     FillScalar(random, kind, message);
     if (kind->name() == "push_pull") {  // which always wants values
       Message* push_pull = message->GetReflection()->MutableMessage(message, kind);

@@ -21,7 +21,11 @@ std::vector<TensorShape> Tensors() {
 Layout Sample() {
   absl::StatusOr<Layout> layout = MakeLayout(Tensors(), 4096, 3, 9);
   EXPECT_TRUE(layout.ok()) << layout.status();
-  layout->shard_addresses = {"a:1", "b:2", "c:3"};
+  layout->shard_addresses = {
+      {"a:1", "/run/a", "here"}, {"b:2", "", "there"}, {"c:3", "/run/c", ""}};
+  layout->codecs.resize(6);
+  layout->codecs[0] = {Codec::kInt8, Codec::kF16, true};
+  layout->codecs[3] = {Codec::kBf16, Codec::kF32, false};
   return *layout;
 }
 
@@ -34,6 +38,7 @@ TEST(LayoutProtoTest, ALayoutSurvivesTheWayThereAndBack) {
   EXPECT_EQ(read->epoch, 9);
   EXPECT_EQ(read->slices, layout.slices);
   EXPECT_EQ(read->shard_addresses, layout.shard_addresses);
+  EXPECT_EQ(read->codecs, layout.codecs);
   ASSERT_EQ(read->tensors.size(), layout.tensors.size());
   for (size_t i = 0; i < layout.tensors.size(); ++i) {
     EXPECT_EQ(read->tensors[i].name, layout.tensors[i].name);
@@ -101,6 +106,30 @@ TEST(LayoutProtoTest, ALayoutThatDoesNotCoverItsTensorsIsRefused) {
   wire = ToProto(Sample());
   wire.mutable_slices(0)->set_shard(3);
   EXPECT_EQ(LayoutFromProto(wire).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(LayoutProtoTest, ACodecThatIsLeftOutIsF32AndAnUnknownOneIsNamed) {
+  v1::Layout wire = ToProto(Sample());
+  wire.mutable_codecs(1)->clear_push();
+  auto read = LayoutFromProto(wire);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->codecs[1], TensorCodec());
+  for (const int number : {5, 99, 255, 256, -1}) {
+    wire.mutable_codecs(1)->set_pull(static_cast<v1::Codec>(number));
+    EXPECT_THAT(std::string(LayoutFromProto(wire).status().message()),
+                HasSubstr("tensor 'fc1/b' has a codec that is not known here"))
+        << number;
+  }
+}
+
+TEST(LayoutProtoTest, MoreCodecsThanTensorsAreRefused) {
+  v1::Layout wire = ToProto(Sample());
+  wire.add_codecs();
+  EXPECT_EQ(LayoutFromProto(wire).status(),
+            absl::InvalidArgumentError("a layout of 6 tensors with the codecs of 7"));
+  for (int i = 7; i <= 65'536; ++i) wire.add_codecs();
+  EXPECT_EQ(LayoutFromProto(wire).status(),
+            absl::InvalidArgumentError("65537 tensors' codecs; the limit is 65536"));
 }
 
 TEST(LayoutProtoTest, ShardsMustBeNamedInOrder) {

@@ -120,7 +120,7 @@ void Cluster::ChangeEpoch() {
   world_->Count(Fault::kEpochChange);
   auto layout = std::make_shared<Layout>(world_->scenario.layout);
   ++layout->epoch;
-  layout->shard_addresses.assign(shards_.size(), "server:1");
+  layout->shard_addresses.assign(shards_.size(), ShardAddress{"server:1", "", ""});
   coordinator_.Publish(layout);
   world_->newest_epoch = layout->epoch;
   world_->shards_behind = static_cast<uint32_t>(shards_.size());

@@ -31,7 +31,7 @@ class ClientHarness : public ::testing::Test {
     layout.epoch = epoch;
     layout.tensors = {{"a", {8}, {}}, {"b", {4}, {}}};
     layout.slices = {{1, 0, 4, 0}, {1, 4, 4, 1}, {2, 0, 4, 0}};
-    layout.shard_addresses = {"host0:1", "host1:1"};
+    layout.shard_addresses = {{"host0:1", "", ""}, {"host1:1", "", ""}};
     return layout;
   }
 

@@ -26,7 +26,7 @@ Layout OneSlice(const std::string& address) {
   layout.epoch = 1;
   layout.tensors = {{"w", {kElements}, {}}};
   layout.slices = {{1, 0, kElements, 0}};
-  layout.shard_addresses = {address};
+  layout.shard_addresses = {{address, "", ""}};
   return layout;
 }
 
