@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ps/job.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "core/initializer.h"
+#include "core/payload_decoder.h"
 #include "core/tensor_sum.h"
 
 namespace weir {
@@ -13,53 +13,13 @@ namespace {
 // Partial sums on their way to the optimizer stay in the nearest cache.
 constexpr size_t kTileElements = 4096;
 
-// Reads a payload as floats from its start to its end without copying it: each run lies in one
-// chunk, but for an element that two chunks share, which is a run of its own, put together.
-class FloatRuns {
- public:
-  explicit FloatRuns(const Payload& payload) : payload_(payload) {}
-
-  // The next run: at most `longest` elements, at any byte alignment, valid until the next call.
-  // REQUIRES: bytes are left.
-  const char* Next(size_t longest, size_t* elements) {
-    const Payload::Chunk* chunk = &payload_.chunks()[chunk_];
-    if (at_ == chunk->size) {
-      chunk = &payload_.chunks()[++chunk_];
-      at_ = 0;
-    }
-    const char* run = chunk->data + at_;
-    *elements = std::min(longest, (chunk->size - at_) / sizeof(float));
-    if (*elements == 0) return Straddling(elements);
-    at_ += *elements * sizeof(float);
-    return run;
-  }
-
- private:
-  const char* Straddling(size_t* elements) {
-    for (size_t have = 0; have < sizeof(float); ++have) {
-      if (at_ == payload_.chunks()[chunk_].size) {
-        ++chunk_;
-        at_ = 0;
-      }
-      straddling_[have] = payload_.chunks()[chunk_].data[at_++];
-    }
-    *elements = 1;
-    return straddling_;
-  }
-
-  const Payload& payload_;
-  size_t chunk_ = 0;
-  size_t at_ = 0;  // in the chunk
-  char straddling_[sizeof(float)];
-};
-
-bool PayloadIsFinite(const Payload& payload) {
-  FloatRuns runs(payload);
-  for (size_t done = 0; done < payload.size() / sizeof(float);) {
-    size_t count = 0;
-    const char* run = runs.Next(payload.size(), &count);
-    if (!AllFinite(run, count)) return false;
-    done += count;
+bool PayloadIsFinite(Codec codec, const Payload& payload, size_t count) {
+  alignas(64) float tile[kTileElements];
+  PayloadDecoder decoder(codec, payload, count);
+  while (decoder.left() > 0) {
+    size_t run = 0;
+    const void* x = decoder.Next(kTileElements, tile, &run);
+    if (!AllFinite(x, run)) return false;
   }
   return true;
 }
@@ -68,12 +28,17 @@ JobFault RunInit(const InitJob& job, size_t count) {
   for (const Buffer& state : job.state_out) {
     if (state) std::memset(state.data(), 0, state.size());
   }
+  bool finite = true;
   if (job.source.empty()) {
     Initialize(*job.tensor, job.seed, job.offset, count, job.weights_out.floats());
-    return JobFault::kNone;
+  } else {
+    job.source.CopyTo(job.weights_out.data());
+    finite = AllFinite(job.weights_out.data(), count);
   }
-  job.source.CopyTo(job.weights_out.data());
-  return AllFinite(job.weights_out.data(), count) ? JobFault::kNone : JobFault::kNonFiniteGradient;
+  if (job.encoded_out) {
+    Encode(job.pull_codec, job.weights_out.floats(), count, job.encoded_out.data());
+  }
+  return finite ? JobFault::kNone : JobFault::kNonFiniteGradient;
 }
 
 // What the folds of a job have seen so far.
@@ -100,39 +65,58 @@ ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t 
   return Apply(job.optimizer, call);
 }
 
-// Folds and applies the elements [at, at + count), whose gradient is `x`. `tile` holds as many.
-void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* tile,
+// Folds and applies the elements [at, at + count), whose gradient is `x`. `sum` holds as many and
+// may be x.
+void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* sum,
              FoldFlags* flags) {
-  float* out = job.apply ? tile : job.sum_out.floats() + at;
   for (const Addend& addend : job.addends) {
     const void* held = addend.sum.floats() + at;
-    const SumFlags seen = addend.is_left ? Sum(held, x, out, count) : Sum(x, held, out, count);
+    const SumFlags seen = addend.is_left ? Sum(held, x, sum, count) : Sum(x, held, sum, count);
     flags->sum |= seen.nonfinite_b || seen.nonfinite_out;
-    x = out;
+    x = sum;
   }
   if (job.apply) {
     const ApplyFlags seen = ApplyRun(job, x, at, count);
     flags->gradient |= seen.nonfinite_gradient;
     flags->result |= seen.nonfinite_result;
   } else if (job.addends.empty()) {
-    flags->sum |= !CopyChecked(x, out, count);
+    flags->sum |= !CopyChecked(x, sum, count);
   }
 }
 
+// Encodes the new weights from `at`, of which those before `done` are there, and returns how far:
+// to the end of a block, so that pieces give the bytes of the whole.
+size_t EncodeWeights(const FoldJob& job, size_t at, size_t done, size_t count) {
+  if (done < count) done = done / kInt8BlockElements * kInt8BlockElements;
+  if (!job.encoded_out || done == at) return at;
+  Encode(job.pull_codec, job.weights_out.floats() + at, done - at,
+         job.encoded_out.data() + EncodedBytes(job.pull_codec, at));
+  return done;
+}
+
+// A tile at a time where something is made of the elements more than once, so that it is found in
+// the nearest cache.
 JobFault RunFold(const FoldJob& job, size_t count) {
   alignas(64) float tile[kTileElements];
-  const size_t longest = job.apply && !job.addends.empty() ? kTileElements : count;
-  const Payload gradient = job.gradient.empty() ? Payload(job.start) : job.gradient;
-  FloatRuns runs(gradient);
+  const bool is_received = !job.gradient.empty();
+  const Payload gradient = is_received ? job.gradient : Payload(job.start);
+  const Codec codec = is_received ? job.codec : Codec::kF32;
+  const bool tiled =
+      codec != Codec::kF32 || (job.apply && (!job.addends.empty() || job.encoded_out));
+  PayloadDecoder decoder(codec, gradient, count);
   FoldFlags flags;
+  size_t encoded = 0;
   for (size_t done = 0; done < count;) {
+    float* const sum = job.apply ? tile : job.sum_out.floats() + done;
     size_t run = 0;
-    const char* x = runs.Next(std::min(longest, count - done), &run);
-    FoldRun(job, x, done, run, tile, &flags);
+    const void* x = decoder.Next(tiled ? kTileElements : count, sum, &run);
+    FoldRun(job, x, done, run, sum, &flags);
     done += run;
+    encoded = EncodeWeights(job, encoded, done, count);
   }
   if (flags.sum || flags.gradient) {
-    return PayloadIsFinite(gradient) ? JobFault::kSumOverflow : JobFault::kNonFiniteGradient;
+    return PayloadIsFinite(codec, gradient, count) ? JobFault::kSumOverflow
+                                                   : JobFault::kNonFiniteGradient;
   }
   return flags.result ? JobFault::kNonFiniteResult : JobFault::kNone;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/codec.h"
 #include "core/layout.h"
 #include "core/optimizer.h"
 #include "core/payload.h"
@@ -29,6 +30,8 @@ struct InitJob {
   uint64_t offset = 0;  // of the slice, elements
   Payload source;  // the slice's first weights, little-endian f32; empty: the tensor's initializer
   Buffer weights_out;
+  Codec pull_codec = Codec::kF32;
+  Buffer encoded_out;               // the weights in `pull_codec`; set unless that is f32
   std::array<Buffer, 2> state_out;  // those that the optimizer uses are set
 };
 
@@ -41,11 +44,14 @@ struct Addend {
 // Folds a gradient into the sums of held parts and, when that makes the update complete, applies
 // it.
 //
-//   x = gradient, or `start` when the gradient is empty;   x = addends[i] + x, or x + addends[i],
-//   in order; apply: weights_out, state_out = optimizer(weights, state, x * scale);   else: sum_out
-//   = x
+//   x = gradient, decoded, or `start` when the gradient is empty
+//   x = addends[i] + x, or x + addends[i], in order
+//   apply: weights_out, state_out = optimizer(weights, state, x * scale)
+//          encoded_out = weights_out in `pull_codec`
+//   else:  sum_out = x
 struct FoldJob {
-  Payload gradient;             // as received, chunks may cut through floats
+  Codec codec = Codec::kF32;    // of the gradient
+  Payload gradient;             // as received, chunks may cut through elements
   Buffer start;                 // set when, and only when, the gradient is empty
   std::vector<Addend> addends;  // from the leaves to the root
   Buffer sum_out;               // set unless `apply`
@@ -58,6 +64,8 @@ struct FoldJob {
   Buffer weights;
   std::array<Buffer, 2> state;
   Buffer weights_out;
+  Codec pull_codec = Codec::kF32;
+  Buffer encoded_out;  // set when `apply`, unless the pull codec is f32
   std::array<Buffer, 2> state_out;
 };
 

@@ -125,6 +125,10 @@ void Shard::Core::OnFrame(uint64_t id, ClientFrame frame) {
   const auto* push = std::get_if<PushFrame>(&frame.kind);
   if (credit.ok() && push != nullptr) credit = session->credits.Receive(push->gradient.size());
   if (!credit.ok()) return Close(session, std::move(credit));
+  if (push != nullptr) {
+    totals_.payload_bytes += push->gradient.size();
+    totals_.payload_bytes_copied += push->gradient.copied_bytes();
+  }
   const RequestRef request = RefOf(*session, frame);
   if (hello != nullptr) return OnHello(session, request, *hello);
   OnKind(session, request, std::move(frame));
@@ -276,7 +280,7 @@ size_t Shard::slice_count() const { return core_->store().size(); }
 
 SliceSnapshot Shard::snapshot(size_t slice) const {
   const StoredSlice& stored = core_->store()[slice];
-  return {stored.spec, stored.version, stored.weights};
+  return {stored.spec, stored.version, stored.values.weights};
 }
 
 }  // namespace weir

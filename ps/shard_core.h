@@ -57,7 +57,7 @@ class Shard::Core {
   struct Push {
     RequestRef request;
     PushTerms terms;
-    Codec codec = Codec::kUnspecified;
+    Codec codec = Codec::kF32;
     Payload gradient;
     uint64_t unreleased_bytes = 0;  // of its session's credit
   };
@@ -74,7 +74,7 @@ class Shard::Core {
     std::optional<Push> push;
     FoldPlan plan;
     Buffer sum;
-    Buffer weights;
+    SliceValues values;
     std::array<Buffer, 2> state;
   };
 
@@ -115,6 +115,8 @@ class Shard::Core {
   absl::Status CheckInitWeights(const Layout& layout) const;
   void AbandonEpoch();
   void StartInit(uint32_t slice);
+  // Room for the values of a slice.
+  SliceValues AllocateValues(const StoredSlice& slice);
   void FinishInit(const Running& running, const JobResult& result);
 
   // shard_worker.cc
@@ -132,12 +134,14 @@ class Shard::Core {
   // served.
   absl::StatusOr<std::pair<uint32_t, uint32_t>> CheckPull(const Session& session,
                                                           const PullFrame& pull) const;
+  // OK: values of the tensor can be served in `codec`. INVALID_ARGUMENT: which can.
+  absl::Status CheckValuesCodec(uint32_t tensor_id, Codec codec) const;
   // Reads `slices` for one request.
   void ReadAll(Session* session, const RequestRef& request, const std::vector<uint32_t>& slices,
                PullCondition condition, uint64_t version);
   void Read(const RequestRef& request, uint32_t slice, PullCondition condition, uint64_t version);
-  void AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version,
-                         const Buffer& weights);
+  void AnswerWithValues(const RequestRef& request, uint32_t slice, uint64_t version,
+                        const SliceValues& values);
   void AnswerWithout(const RequestRef& request, uint32_t slice, bool stale);
 
   // shard_push.cc

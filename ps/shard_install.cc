@@ -141,11 +141,18 @@ void Shard::Core::AbandonEpoch() {
   }
 }
 
+SliceValues Shard::Core::AllocateValues(const StoredSlice& slice) {
+  SliceValues values;
+  values.weights = pool_->Allocate(slice.bytes());
+  if (slice.is_encoded()) values.encoded = pool_->Allocate(slice.bytes(/*encoded=*/true));
+  return values;
+}
+
 void Shard::Core::StartInit(uint32_t slice) {
   const StoredSlice& stored = store_[slice];
   Running running;
   running.slice = slice;
-  running.weights = pool_->Allocate(stored.bytes());
+  running.values = AllocateValues(stored);
   for (int i = 0; i < state_tensors_; ++i) running.state[i] = pool_->Allocate(stored.bytes());
 
   InitJob init;
@@ -157,7 +164,9 @@ void Shard::Core::StartInit(uint32_t slice) {
   if (given != options_.init_weights.end()) {
     init.source = PartOf(given->second, stored.spec.offset * sizeof(float), stored.bytes());
   }
-  init.weights_out = running.weights;
+  init.weights_out = running.values.weights;
+  init.pull_codec = stored.pull_codec;
+  init.encoded_out = running.values.encoded;
   init.state_out = running.state;
 
   Job job;
@@ -173,7 +182,7 @@ void Shard::Core::StartInit(uint32_t slice) {
 void Shard::Core::FinishInit(const Running& running, const JobResult& result) {
   lanes_[running.slice].busy = false;
   --uninitialised_;
-  store_.Initialise(running.slice, running.weights, running.state);
+  store_.Initialise(running.slice, running.values, running.state);
   if (result.fault == JobFault::kNone || !failure_.empty()) return;
   const SliceSpec& spec = store_[running.slice].spec;
   failure_ =

@@ -42,11 +42,13 @@ void Shard::Core::OnPush(Session* session, const RequestRef& request, PushFrame 
   push.terms.examples = frame.examples;
   push.terms.learning_rate = frame.learning_rate;
   push.terms.atomicity = frame.atomicity;
-  push.codec = frame.codec;
+  push.request.encoded = Specified(frame.values_codec) != Codec::kF32;
+  push.codec = Specified(frame.codec);
   push.unreleased_bytes = frame.gradient.size();
   push.gradient = std::move(frame.gradient);
   if (push.request.want_values) {
-    absl::Status status = session->credits.AskFor(request.request_id, store_[*slice].bytes(), 1);
+    absl::Status status =
+        session->credits.AskFor(request.request_id, store_[*slice].bytes(push.request.encoded), 1);
     if (!status.ok()) return Close(session, std::move(status));
   }
   ledger_.Confirm(session->worker, session->incarnation, frame.lowest_pending);
@@ -77,13 +79,15 @@ absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session,
   }
   const absl::StatusOr<uint32_t> tensor = store_.FindTensor(frame.layer_name, frame.tensor_id);
   if (!tensor.ok()) return tensor.status();
+  absl::Status values = CheckValuesCodec(*tensor, frame.values_codec);
+  if (!values.ok()) return values;
   return store_.FindSlice(*tensor, frame.offset, frame.count);
 }
 
 std::string Shard::Core::CheckPushBody(const Push& push, uint32_t slice) const {
-  if (push.codec != Codec::kUnspecified && push.codec != Codec::kF32) {
+  if (!IsKnownCodec(push.codec)) {
     return absl::StrCat("unsupported codec ", static_cast<int>(push.codec),
-                        "; this shard knows F32 (", static_cast<int>(Codec::kF32), ")");
+                        "; this shard takes pushes in ", KnownCodecs());
   }
   if (push.terms.atomicity > Atomicity::kSlice) {
     return absl::StrCat("unsupported atomicity ", static_cast<int>(push.terms.atomicity));
@@ -94,11 +98,12 @@ std::string Shard::Core::CheckPushBody(const Push& push, uint32_t slice) const {
   }
   if (push.terms.examples > kMaxExamples)
     return absl::StrCat(push.terms.examples, " examples in one push, more than 2^40");
-  const uint64_t bytes = store_[slice].bytes();
+  const uint64_t count = store_[slice].spec.count;
+  const uint64_t bytes = EncodedBytes(push.codec, count);
   if (push.gradient.size() == bytes || (push.gradient.empty() && push.terms.examples == 0))
     return "";
-  return absl::StrCat("the gradient has ", push.gradient.size(), " bytes; ",
-                      store_[slice].spec.count, " elements have ", bytes);
+  return absl::StrCat("the gradient has ", push.gradient.size(), " bytes; ", count, " elements in ",
+                      CodecName(push.codec), " have ", bytes);
 }
 
 // The lane of a slice: while no job of it is out, its versions are final and the next push can be
@@ -180,7 +185,7 @@ void Shard::Core::Start(uint32_t slice, Push push) {
   Running running;
   running.slice = slice;
   if (plan.complete) {
-    running.weights = store_[slice].weights;
+    running.values = store_[slice].values;
     running.state = store_[slice].state;
   } else if (!plan.addends.empty()) {
     running.sum = plan.addends.front().sum;
@@ -193,27 +198,32 @@ void Shard::Core::Start(uint32_t slice, Push push) {
 void Shard::Core::StartJob(uint32_t slice, Push push, FoldPlan plan) {
   const StoredSlice& stored = store_[slice];
   FoldJob fold;
+  fold.codec = push.codec;
   fold.gradient = std::move(push.gradient);
   fold.addends = plan.addends;
   if (fold.gradient.empty()) {
     fold.start = fold.addends.front().sum;
     fold.addends.erase(fold.addends.begin());
   }
+  SliceValues values;
   fold.apply = plan.complete;
   if (plan.complete) {
     fold.optimizer = options_.optimizer;
     fold.scale = 1.0f / static_cast<float>(plan.examples);
     fold.learning_rate = LearningRateOf(slice, plan);
     fold.update = stored.version + 1;
-    fold.weights = stored.weights;
+    fold.weights = stored.values.weights;
     fold.state = stored.state;
-    fold.weights_out = pool_->Allocate(stored.bytes());
+    values = AllocateValues(stored);
+    fold.weights_out = values.weights;
+    fold.pull_codec = stored.pull_codec;
+    fold.encoded_out = values.encoded;
     for (int i = 0; i < state_tensors_; ++i) fold.state_out[i] = pool_->Allocate(stored.bytes());
   } else {
     fold.sum_out = pool_->Allocate(stored.bytes());
   }
-  Running running{slice,        std::move(push),  std::move(plan),
-                  fold.sum_out, fold.weights_out, fold.state_out};
+  Running running{slice,        std::move(push),   std::move(plan),
+                  fold.sum_out, std::move(values), fold.state_out};
   Job job;
   job.id = next_job_++;
   job.slice = slice;
@@ -254,7 +264,7 @@ void Shard::Core::Take(Running running) {
 
 void Shard::Core::Commit(Running* running, const std::vector<PushTerms>& pushes) {
   const uint32_t slice = running->slice;
-  store_.Commit(slice, std::move(running->weights), std::move(running->state));
+  store_.Commit(slice, std::move(running->values), std::move(running->state));
   const uint64_t version = store_[slice].version;
   for (const PushTerms& terms : pushes) {
     ledger_.Record(terms.id, slice, terms.batch, {Outcome::kApplied, version, ""});
@@ -306,12 +316,15 @@ void Shard::Core::AnswerPush(const RequestRef& request, uint32_t slice, uint64_t
   if (request.want_values && is_final) {
     // What the push has made, if that is still here, else the newest; `version` always names the
     // values beside it.
-    const Buffer made =
-        ended == Outcome::kApplied ? store_.WeightsAt(slice, reply.version) : Buffer();
-    if (!made) reply.version = stored.version;
+    SliceValues values;
+    if (ended == Outcome::kApplied) values = store_.ValuesAt(slice, reply.version);
+    if (!values) {
+      reply.version = stored.version;
+      values = stored.values;
+    }
     reply.count = stored.spec.count;
-    reply.codec = Codec::kF32;
-    reply.tensor_data = Payload(made ? made : stored.weights);
+    reply.codec = stored.codec(request.encoded);
+    reply.tensor_data = Payload(request.encoded ? values.encoded : values.weights);
   }
   Finish(request, std::move(reply));
 }

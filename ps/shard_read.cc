@@ -14,13 +14,6 @@ constexpr uint64_t kBindingBytes = 32;    // a binding, beside its name and dime
 constexpr uint64_t kDimensionBytes = 11;  // a dimension of its shape
 constexpr uint64_t kSliceBytes = 26;      // a slice
 
-bool IsKnown(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
-
-std::string UnsupportedCodec(Codec codec) {
-  return absl::StrCat("unsupported codec ", static_cast<int>(codec), "; this shard knows F32 (",
-                      static_cast<int>(Codec::kF32), ")");
-}
-
 }  // namespace
 
 void Shard::Core::OnBind(const RequestRef& request, const BindFrame& bind) {
@@ -51,11 +44,20 @@ void Shard::Core::OnBind(const RequestRef& request, const BindFrame& bind) {
   Finish(request, std::move(reply));
 }
 
+absl::Status Shard::Core::CheckValuesCodec(uint32_t tensor_id, Codec codec) const {
+  const Codec own = store_.layout().codec(tensor_id).pull;
+  if (Specified(codec) == Codec::kF32 || codec == own) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("unsupported codec ", static_cast<int>(codec), ": values of tensor '",
+                   store_.tensor(tensor_id).name, "' are served in ", CodecName(Codec::kF32),
+                   own == Codec::kF32 ? " alone" : absl::StrCat(" and in ", CodecName(own))));
+}
+
 absl::StatusOr<std::pair<uint32_t, uint32_t>> Shard::Core::CheckPull(const Session& session,
                                                                      const PullFrame& pull) const {
   const absl::StatusOr<uint32_t> id = store_.FindTensor(pull.layer_name, pull.tensor_id);
   if (!id.ok()) return id.status();
-  if (!IsKnown(pull.codec)) return absl::InvalidArgumentError(UnsupportedCodec(pull.codec));
+  if (absl::Status codec = CheckValuesCodec(*id, pull.codec); !codec.ok()) return codec;
   if (pull.condition > PullCondition::kStep) {
     return absl::InvalidArgumentError(
         absl::StrCat("unsupported condition ", static_cast<int>(pull.condition)));
@@ -90,7 +92,9 @@ void Shard::Core::OnPull(Session* session, const RequestRef& request, const Pull
   if (!range.ok()) return Error(request, Outcome::kInvalid, std::string(range.status().message()));
   std::vector<uint32_t> slices;
   for (uint32_t slice = range->first; slice < range->second; ++slice) slices.push_back(slice);
-  ReadAll(session, request, slices, pull.condition, pull.version);
+  RequestRef asker = request;
+  asker.encoded = Specified(pull.codec) != Codec::kF32;
+  ReadAll(session, asker, slices, pull.condition, pull.version);
 }
 
 void Shard::Core::OnSync(Session* session, const RequestRef& request, const SyncFrame& sync) {
@@ -112,7 +116,9 @@ void Shard::Core::OnSync(Session* session, const RequestRef& request, const Sync
     return Error(request, Outcome::kInvalid,
                  absl::StrCat("shard ", options_.shard, " holds no slice of what is asked for"));
   }
-  ReadAll(session, request, slices, sync.at_step ? PullCondition::kStep : PullCondition::kAny,
+  RequestRef asker = request;
+  asker.encoded = sync.encoded;
+  ReadAll(session, asker, slices, sync.at_step ? PullCondition::kStep : PullCondition::kAny,
           sync.step);
 }
 
@@ -120,7 +126,7 @@ void Shard::Core::ReadAll(Session* session, const RequestRef& request,
                           const std::vector<uint32_t>& slices, PullCondition condition,
                           uint64_t version) {
   uint64_t bytes = 0;
-  for (const uint32_t slice : slices) bytes += store_[slice].bytes();
+  for (const uint32_t slice : slices) bytes += store_[slice].bytes(request.encoded);
   absl::Status status =
       session->credits.AskFor(request.request_id, bytes, static_cast<uint32_t>(slices.size()));
   if (!status.ok()) return Close(session, std::move(status));
@@ -132,34 +138,37 @@ void Shard::Core::Read(const RequestRef& request, uint32_t slice, PullCondition 
   const StoredSlice& stored = store_[slice];
   switch (condition) {
     case PullCondition::kAny:
-      return AnswerWithWeights(request, slice, stored.version, stored.weights);
+      return AnswerWithValues(request, slice, stored.version, stored.values);
     case PullCondition::kHave:
       if (version == stored.version) return AnswerWithout(request, slice, /*stale=*/false);
-      return AnswerWithWeights(request, slice, stored.version, stored.weights);
+      return AnswerWithValues(request, slice, stored.version, stored.values);
     case PullCondition::kExpect:
       if (version != stored.version) return AnswerWithout(request, slice, /*stale=*/true);
-      return AnswerWithWeights(request, slice, stored.version, stored.weights);
+      return AnswerWithValues(request, slice, stored.version, stored.values);
     case PullCondition::kStep:
       break;
   }
   if (version > stored.version) return waiting_.AddRead(request, slice, version);
-  const Buffer weights = store_.WeightsAt(slice, version);
-  if (!weights) return AnswerWithout(request, slice, /*stale=*/true);
-  AnswerWithWeights(request, slice, version, weights);
+  const SliceValues values = store_.ValuesAt(slice, version);
+  if (!values) return AnswerWithout(request, slice, /*stale=*/true);
+  AnswerWithValues(request, slice, version, values);
 }
 
-void Shard::Core::AnswerWithWeights(const RequestRef& request, uint32_t slice, uint64_t version,
-                                    const Buffer& weights) {
-  const SliceSpec& spec = store_[slice].spec;
+void Shard::Core::AnswerWithValues(const RequestRef& request, uint32_t slice, uint64_t version,
+                                   const SliceValues& values) {
+  const StoredSlice& stored = store_[slice];
+  const SliceSpec& spec = stored.spec;
   PullReplyFrame reply;
   if (request.by_name) reply.layer_name = store_.tensor(spec.tensor_id).name;
   reply.tensor_id = spec.tensor_id;
   reply.version = version;
   reply.offset = spec.offset;
   reply.count = spec.count;
-  reply.codec = Codec::kF32;
-  reply.tensor_data = Payload(weights);
-  Answer(request, std::move(reply), store_[slice].bytes());
+  // A sync in the tensors' own codecs finds some whose own is f32.
+  const bool encoded = request.encoded && stored.is_encoded();
+  reply.codec = stored.codec(encoded);
+  reply.tensor_data = Payload(encoded ? values.encoded : values.weights);
+  Answer(request, std::move(reply), store_[slice].bytes(request.encoded));
 }
 
 void Shard::Core::AnswerWithout(const RequestRef& request, uint32_t slice, bool stale) {
@@ -172,7 +181,7 @@ void Shard::Core::AnswerWithout(const RequestRef& request, uint32_t slice, bool 
   reply.not_modified = !stale;
   reply.offset = spec.offset;
   reply.count = spec.count;
-  Answer(request, std::move(reply), store_[slice].bytes());
+  Answer(request, std::move(reply), store_[slice].bytes(request.encoded));
 }
 
 }  // namespace weir

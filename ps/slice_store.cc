@@ -26,6 +26,7 @@ SliceStore::SliceStore(Layout layout, uint32_t shard)
     if (spec.shard != shard) continue;
     StoredSlice slice;
     slice.spec = spec;
+    slice.pull_codec = layout_->codec(spec.tensor_id).pull;
     largest_slice_bytes_ = std::max<uint64_t>(largest_slice_bytes_, slice.bytes());
     slices_.push_back(std::move(slice));
     ++first_of_[spec.tensor_id + 1];
@@ -89,22 +90,22 @@ std::pair<uint32_t, uint32_t> SliceStore::Within(uint32_t tensor_id, uint64_t be
           static_cast<uint32_t>(to - slices_.begin())};
 }
 
-Buffer SliceStore::WeightsAt(size_t slice, uint64_t version) const {
+SliceValues SliceStore::ValuesAt(size_t slice, uint64_t version) const {
   const StoredSlice& stored = slices_[slice];
-  if (version == stored.version) return stored.weights;
+  if (version == stored.version) return stored.values;
   if (version < stored.version && version + 1 == stored.version) return stored.before;
-  return Buffer();
+  return SliceValues();
 }
 
-void SliceStore::Initialise(size_t slice, Buffer weights, std::array<Buffer, 2> state) {
-  slices_[slice].weights = std::move(weights);
+void SliceStore::Initialise(size_t slice, SliceValues values, std::array<Buffer, 2> state) {
+  slices_[slice].values = std::move(values);
   slices_[slice].state = std::move(state);
 }
 
-void SliceStore::Commit(size_t slice, Buffer weights, std::array<Buffer, 2> state) {
+void SliceStore::Commit(size_t slice, SliceValues values, std::array<Buffer, 2> state) {
   StoredSlice& stored = slices_[slice];
-  stored.before = std::move(stored.weights);
-  stored.weights = std::move(weights);
+  stored.before = std::move(stored.values);
+  stored.values = std::move(values);
   stored.state = std::move(state);
   ++stored.version;
 }

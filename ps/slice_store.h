@@ -12,27 +12,42 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "core/buffer.h"
+#include "core/codec.h"
 #include "core/layout.h"
 
 namespace weir {
 
+// The values of one version of a slice.
+struct SliceValues {
+  Buffer weights;  // f32
+  Buffer
+      encoded;  // the same in the tensor's pull codec, made once for all who ask; null: it is f32
+
+  explicit operator bool() const { return static_cast<bool>(weights); }
+};
+
 // One slice of this shard: its version, its weights and the optimizer's state.
 struct StoredSlice {
   SliceSpec spec;
+  Codec pull_codec = Codec::kF32;
   uint64_t version = 0;         // updates committed in this epoch
-  Buffer weights;               // of `version`; null until initialised
-  Buffer before;                // of version - 1; null at version 0
+  SliceValues values;           // of `version`; null until initialised
+  SliceValues before;           // of version - 1; null at version 0
   std::array<Buffer, 2> state;  // the optimizer's; those that it uses are set
 
   size_t bytes() const { return spec.count * sizeof(float); }
+  bool is_encoded() const { return pull_codec != Codec::kF32; }
+  // The codec of an answer that wants the values encoded, or not; and the bytes of it.
+  Codec codec(bool encoded) const { return encoded ? pull_codec : Codec::kF32; }
+  size_t bytes(bool encoded) const { return EncodedBytes(codec(encoded), spec.count); }
 };
 
 // The slices of one shard under one layout, in the layout's order: a slice is named by its
 // position.
 //
 // Weights are immutable once stored: a commit swaps pointers, and whoever holds the old buffer goes
-// on reading the old version, whole. Memory: the weights twice and the state once. Deterministic;
-// no threads.
+// on reading the old version, whole. Memory: the weights twice and the state once; with a pull
+// codec other than f32 the encoded weights twice as well. Deterministic; no threads.
 class SliceStore {
  public:
   SliceStore() = default;
@@ -59,13 +74,13 @@ class SliceStore {
   // exists.
   std::pair<uint32_t, uint32_t> Within(uint32_t tensor_id, uint64_t begin, uint64_t end) const;
 
-  // The weights of `version`: null unless it is the current one or the one before.
-  Buffer WeightsAt(size_t slice, uint64_t version) const;
+  // The values of `version`: null unless it is the current one or the one before.
+  SliceValues ValuesAt(size_t slice, uint64_t version) const;
 
   // Version 0.
-  void Initialise(size_t slice, Buffer weights, std::array<Buffer, 2> state);
+  void Initialise(size_t slice, SliceValues values, std::array<Buffer, 2> state);
   // The next version: what was current is now `before`. `state` replaces the old one.
-  void Commit(size_t slice, Buffer weights, std::array<Buffer, 2> state);
+  void Commit(size_t slice, SliceValues values, std::array<Buffer, 2> state);
 
   // The slice with the least version, the first of several. REQUIRES: size() > 0.
   uint32_t Least() const;

@@ -23,6 +23,7 @@ struct RequestRef {
   absl::Time deadline = absl::InfiniteFuture();
   bool by_name = false;      // it named its tensor: so does the answer
   bool want_values = false;  // a push that wants the slice's values with its answer
+  bool encoded = false;      // it wants values in the tensor's pull codec; else in f32
 };
 
 // The requests that wait for others: reads for a version of a slice that is not there yet, and held

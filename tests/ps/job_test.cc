@@ -8,7 +8,9 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <string>
 
+#include "core/codec.h"
 #include "core/initializer.h"
 #include "core/tensor_sum.h"
 
@@ -38,15 +40,20 @@ class JobTest : public testing::Test {
     return {buffer.floats(), buffer.floats() + buffer.size() / sizeof(float)};
   }
 
+  static std::string Bytes(const Buffer& buffer) { return {buffer.data(), buffer.size()}; }
+
   // The bytes of `values` in chunks of 1 to `longest` bytes, each in a block of its own.
   static Payload Cut(const std::vector<float>& values, size_t longest, unsigned seed) {
-    std::mt19937 random(seed);
     const char* bytes = reinterpret_cast<const char*>(values.data());
-    const size_t size = values.size() * sizeof(float);
+    return CutBytes(std::string(bytes, values.size() * sizeof(float)), longest, seed);
+  }
+  static Payload CutBytes(const std::string& bytes, size_t longest, unsigned seed) {
+    std::mt19937 random(seed);
+    const size_t size = bytes.size();
     Payload payload;
     for (size_t at = 0; at < size;) {
       const size_t length = std::min<size_t>(size - at, 1 + random() % longest);
-      auto chunk = std::make_shared<std::string>(bytes + at, length);
+      auto chunk = std::make_shared<std::string>(bytes, at, length);
       payload.Append(chunk->data(), length, chunk);
       at += length;
     }
@@ -101,7 +108,8 @@ TEST_F(JobTest, InitFillsTheSliceFromTheTensorsInitializerAndTheStateWithZeros) 
   Initialize(*tensor, 7, 0, 100, expected.data());
   Job job;
   job.count = 30;
-  job.work = InitJob{tensor, 7, 50, {}, Empty(30), {Filled(Random(30, 1)), Buffer()}};
+  job.work =
+      InitJob{tensor, 7, 50, {}, Empty(30), Codec::kF32, {}, {Filled(Random(30, 1)), Buffer()}};
   EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
   const InitJob& init = std::get<InitJob>(job.work);
   EXPECT_EQ(Read(init.weights_out),
@@ -113,7 +121,7 @@ TEST_F(JobTest, InitTakesGivenWeightsWhereverTheyAreCutAndRefusesNaN) {
   std::vector<float> given = Random(1000, 4);
   Job job;
   job.count = 1000;
-  job.work = InitJob{nullptr, 7, 0, Cut(given, 7, 1), Empty(1000), {}};
+  job.work = InitJob{nullptr, 7, 0, Cut(given, 7, 1), Empty(1000), Codec::kF32, {}, {}};
   EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
   EXPECT_EQ(Read(std::get<InitJob>(job.work).weights_out), given);
   given[999] = kNaN;
@@ -221,6 +229,101 @@ TEST_F(JobTest, EveryFaultHasASentence) {
   for (const JobFault fault : {JobFault::kNone, JobFault::kNonFiniteGradient,
                                JobFault::kSumOverflow, JobFault::kNonFiniteResult}) {
     EXPECT_STRNE(JobFaultSentence(fault), "unknown fault");
+  }
+}
+
+constexpr Codec kEncodings[] = {Codec::kF16, Codec::kBf16, Codec::kInt8};
+
+std::string Encoded(Codec codec, const std::vector<float>& x) {
+  std::string out(EncodedBytes(codec, x.size()), 0);
+  Encode(codec, x.data(), x.size(), out.data());
+  return out;
+}
+
+std::vector<float> Decoded(Codec codec, const std::string& bytes, size_t count) {
+  std::vector<float> out(count);
+  Decode(codec, bytes.data(), count, out.data());
+  return out;
+}
+
+TEST_F(JobTest, AnEncodedGradientFoldsLikeWhatItDecodesToWhereverItIsCut) {
+  const size_t count = 10001;
+  for (const Codec codec : kEncodings) {
+    const std::string bytes = Encoded(codec, Random(count, 3));
+    const std::vector<float> decoded = Decoded(codec, bytes, count);
+    const Buffer held = Filled(Random(count, 4));
+    for (const size_t longest : {5, 1000, 70000}) {
+      for (const bool adds : {false, true}) {
+        std::vector<Addend> addends;
+        if (adds) addends.push_back({held, true});
+        Job plain = FoldOf(Whole(decoded), count);
+        Job encoded = FoldOf(CutBytes(bytes, longest, 7), count);
+        Job plain_apply = ApplyOf(Whole(decoded), count);
+        Job encoded_apply = ApplyOf(CutBytes(bytes, longest, 8), count);
+        Fold(encoded).codec = Fold(encoded_apply).codec = codec;
+        for (Job* job : {&plain, &encoded, &plain_apply, &encoded_apply}) {
+          Fold(*job).addends = addends;
+          EXPECT_EQ(RunJob(*job).fault, JobFault::kNone);
+        }
+        EXPECT_EQ(Read(Fold(encoded).sum_out), Read(Fold(plain).sum_out)) << CodecName(codec);
+        EXPECT_EQ(Read(Fold(encoded_apply).weights_out), Read(Fold(plain_apply).weights_out));
+        EXPECT_EQ(Read(Fold(encoded_apply).state_out[1]), Read(Fold(plain_apply).state_out[1]));
+      }
+    }
+  }
+}
+
+TEST_F(JobTest, ACommitEncodesItsWeightsAsAWholeWhereverTheGradientIsCut) {
+  for (const size_t count : {1, 127, 129, 5000, 10001}) {
+    for (const Codec codec : kEncodings) {
+      for (const size_t longest : {5, 1000, 70000}) {
+        Job plain = ApplyOf(Whole(Random(count, 3)), count);
+        RunJob(plain);
+        Job job = ApplyOf(Cut(Random(count, 3), longest, 9), count);
+        Fold(job).pull_codec = codec;
+        Fold(job).encoded_out = pool.Allocate(EncodedBytes(codec, count));
+        EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
+        EXPECT_EQ(Read(Fold(job).weights_out), Read(Fold(plain).weights_out));
+        EXPECT_EQ(Bytes(Fold(job).encoded_out), Encoded(codec, Read(Fold(job).weights_out)))
+            << CodecName(codec) << ' ' << count;
+      }
+    }
+  }
+}
+
+TEST_F(JobTest, InitEncodesTheFirstWeights) {
+  const std::vector<float> given = Random(1000, 4);
+  for (const Codec codec : kEncodings) {
+    Job job;
+    job.count = 1000;
+    const Buffer encoded = pool.Allocate(EncodedBytes(codec, 1000));
+    job.work = InitJob{nullptr, 7, 0, Cut(given, 7, 1), Empty(1000), codec, encoded, {}};
+    EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
+    EXPECT_EQ(Bytes(encoded), Encoded(codec, given));
+  }
+}
+
+TEST_F(JobTest, PoisonInAnEncodedGradientIsNamedWhereverItIs) {
+  for (const Codec codec : kEncodings) {
+    for (const size_t at : {0, 130, 4999}) {
+      std::vector<float> gradient = Random(5000, 2);
+      gradient[at] = kNaN;
+      for (Job job : {FoldOf(CutBytes(Encoded(codec, gradient), 99, 3), 5000),
+                      ApplyOf(CutBytes(Encoded(codec, gradient), 99, 3), 5000)}) {
+        Fold(job).codec = codec;
+        EXPECT_EQ(RunJob(job).fault, JobFault::kNonFiniteGradient) << CodecName(codec) << at;
+      }
+    }
+  }
+}
+
+TEST_F(JobTest, AnInt8GradientWithAScaleThatNoEncoderWritesIsPoison) {
+  for (const uint32_t bits : {0xBF800000u, 0x7FC00000u, 0x7F800000u, 1u, 0x7F7FFFFFu}) {
+    std::string bytes = Encoded(Codec::kInt8, std::vector<float>(300, 1.0f));
+    std::memcpy(&bytes[132], &bits, sizeof bits);
+    Job job = FoldOf(CutBytes(bytes, 50, 3), 300);
+    Fold(job).codec = Codec::kInt8;
+    EXPECT_EQ(RunJob(job).fault, JobFault::kNonFiniteGradient) << std::hex << bits;
   }
 }
 

@@ -232,7 +232,7 @@ TEST_F(ShardBspTest, APushThatMakesNoSenseIsInvalidAndSaysWhy) {
   EXPECT_THAT(reason([](PushFrame* p) { p->parts = 0; }), HasSubstr("not a block"));
   EXPECT_THAT(reason([](PushFrame* p) { p->first_part = 2; }), HasSubstr("not a block"));
   EXPECT_THAT(reason([](PushFrame* p) { p->gradient = Payload(); }),
-              HasSubstr("the gradient has 0 bytes; 16 elements have 64"));
+              HasSubstr("the gradient has 0 bytes; 16 elements in f32 have 64"));
   EXPECT_THAT(reason([](PushFrame* p) { p->gradient.Append("x", 1, nullptr); }),
               HasSubstr("65 bytes"));
   EXPECT_THAT(reason([](PushFrame* p) {

@@ -27,6 +27,7 @@ absl::Status ShardHarness::Install(uint64_t epoch) {
   absl::StatusOr<Layout> layout =
       MakeLayout(options_.tensors, options_.slice_bytes, options_.shards, epoch);
   if (!layout.ok()) return layout.status();
+  layout->codecs = options_.codecs;
   Effects effects;
   absl::Status status = shard.Install(*layout, now, &effects);
   Handle(std::move(effects));

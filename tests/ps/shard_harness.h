@@ -24,6 +24,7 @@ class ShardHarness {
     uint64_t slice_bytes = 64;  // of 16 elements: "w" has four slices
     uint32_t shards = 1;
     bool install = true;
+    std::vector<TensorCodec> codecs = {};  // by tensor; none: f32
   };
 
   ShardHarness() : ShardHarness(Options()) {}

@@ -74,26 +74,28 @@ TEST_F(SliceStoreTest, ARangeHoldsTheSlicesThatLieWhollyWithin) {
 TEST_F(SliceStoreTest, ACommitKeepsTheVersionBefore) {
   const Buffer zero = pool.Allocate(64);
   const Buffer one = pool.Allocate(64);
+  const Buffer one_encoded = pool.Allocate(32);
   const Buffer two = pool.Allocate(64);
-  store.Initialise(0, zero, {});
-  EXPECT_EQ(store.WeightsAt(0, 0).data(), zero.data());
-  EXPECT_FALSE(store.WeightsAt(0, ~uint64_t{0}));
-  EXPECT_FALSE(store.WeightsAt(0, 1));
-  store.Commit(0, one, {});
-  store.Commit(0, two, {});
+  store.Initialise(0, {zero, {}}, {});
+  EXPECT_EQ(store.ValuesAt(0, 0).weights.data(), zero.data());
+  EXPECT_FALSE(store.ValuesAt(0, ~uint64_t{0}));
+  EXPECT_FALSE(store.ValuesAt(0, 1));
+  store.Commit(0, {one, one_encoded}, {});
+  store.Commit(0, {two, {}}, {});
   EXPECT_EQ(store[0].version, 2u);
-  EXPECT_EQ(store.WeightsAt(0, 2).data(), two.data());
-  EXPECT_EQ(store.WeightsAt(0, 1).data(), one.data());
-  EXPECT_FALSE(store.WeightsAt(0, 0));
+  EXPECT_EQ(store.ValuesAt(0, 2).weights.data(), two.data());
+  EXPECT_EQ(store.ValuesAt(0, 1).weights.data(), one.data());
+  EXPECT_EQ(store.ValuesAt(0, 1).encoded.data(), one_encoded.data());
+  EXPECT_FALSE(store.ValuesAt(0, 0));
   EXPECT_TRUE(zero.unique());
 }
 
 TEST_F(SliceStoreTest, TheLeastVersionIsFound) {
-  store.Commit(0, pool.Allocate(64), {});
+  store.Commit(0, {pool.Allocate(64), {}}, {});
   EXPECT_EQ(store.Least(), 1u);
-  store.Commit(1, pool.Allocate(64), {});
-  store.Commit(1, pool.Allocate(64), {});
-  store.Commit(2, pool.Allocate(64), {});
+  store.Commit(1, {pool.Allocate(64), {}}, {});
+  store.Commit(1, {pool.Allocate(64), {}}, {});
+  store.Commit(2, {pool.Allocate(64), {}}, {});
   EXPECT_EQ(store.Least(), 0u);
 }
 
