@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of weir-loadtest, and what several of them come to. For tools/bench and tools/versus_gloo."""
+import json
+import math
+import os
+import statistics
+import subprocess
+import tempfile
+
+LAST_LINES = 3  # of what a program said before it failed
+
+
+class NotAvailable(Exception):
+    """A figure cannot be had here; the text is the reason, as the program gave it."""
+
+
+def last_words(text):
+    """The last lines of what a program wrote, as one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[-LAST_LINES:]) or "it said nothing"
+
+
+def run_program(command, limit_s, env=None):
+    """Runs `command` to its end and returns what it printed. NotAvailable: it failed, or took longer than `limit_s`."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL, env=env, check=False)
+    except FileNotFoundError:
+        raise NotAvailable(f"there is no {command[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise NotAvailable(f"{os.path.basename(command[0])} did not end within {limit_s:.0f} s") from None
+    if done.returncode != 0:
+        raise NotAvailable(f"{last_words(done.stderr or done.stdout)} (exit {done.returncode})")
+    return done.stdout
+
+
+def run_json(command, limit_s):
+    """As run_program, of a program that takes --json=FILE: what it wrote there."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
+        path = os.path.join(directory, "figures.json")
+        run_program([*command, f"--json={path}"], limit_s)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+        except (OSError, ValueError) as error:
+            raise NotAvailable(f"{os.path.basename(command[0])} wrote no figures: {error}") from None
+
+
+def figure(row, name):
+    """The figure `name` of a row of the load test's JSON; of several repetitions the median. NotAvailable: it has none."""
+    value = row.get(name)
+    if isinstance(value, dict):
+        value = value.get("median")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise NotAvailable(f"the load test does not report {name}")
+    return float(value)
+
+
+def load_test(bin_dir, flags, limit_s):
+    """One run of weir-loadtest with `flags` ({"servers": 4}): its rows, each a dict of figures, of which no answer was wrong."""
+    command = [os.path.join(bin_dir, "weir-loadtest"), *(f"--{name}={value}" for name, value in flags.items())]
+    rows = run_json(command, limit_s).get("rows")
+    if not rows:
+        raise NotAvailable("the load test wrote no row")
+    for row in rows:
+        if figure(row, "wrong") != 0:
+            raise NotAvailable(f"{figure(row, 'wrong'):.0f} answers were wrong")
+    return rows
+
+
+class Spread:
+    """The median of some values, and the lowest and the highest of them."""
+
+    def __init__(self, values):
+        values = list(values)
+        self.median, self.low, self.high, self.count = statistics.median(values), min(values), max(values), len(values)
+
+    def text(self, decimals):
+        if self.count == 1:
+            return f"{self.median:,.{decimals}f}"
+        return f"{self.median:,.{decimals}f} ({self.low:,.{decimals}f} to {self.high:,.{decimals}f})"
+
+    def json(self):
+        return {"median": self.median, "low": self.low, "high": self.high, "runs": self.count}
+
+
+def ratios(over, under):
+    """Spread of over[i] / under[i]: two things measured in turn."""
+    return Spread(a / b for a, b in zip(over, under))
+
+
+def verdict(spread, least=None, most=None):
+    """`met` or `missed` where every run says so, else `undecided`: the spread covers the claim."""
+    if least is not None:
+        good, bad = spread.low >= least, spread.high < least
+    else:
+        good, bad = spread.high <= most, spread.low > most
+    return "met" if good else "missed" if bad else "undecided"
+
+
+def table(head, rows):
+    """Lines of a Markdown table whose columns are padded to the same width."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(cells):
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
+
+    return [line(head), "| " + " | ".join("-" * width for width in widths) + " |", *map(line, rows)]
