@@ -34,13 +34,14 @@ int ClassOf(size_t bytes) {
 }  // namespace
 
 struct BufferPool::Idle {
-  explicit Idle(size_t limit) : limit_bytes(limit) {}
+  Idle(size_t limit, std::shared_ptr<Arena> from) : limit_bytes(limit), arena(std::move(from)) {}
   ~Idle() {
-    for (auto& blocks : free)
-      for (char* block : blocks) std::free(block);
+    for (int index = 0; index < kClasses; ++index)
+      for (char* block : free[index]) Free(block, index);
   }
 
   const size_t limit_bytes;
+  const std::shared_ptr<Arena> arena;  // may be null
   mutable absl::Mutex mu;
   std::array<std::vector<char*>, kClasses> free ABSL_GUARDED_BY(mu);
   Statistics statistics ABSL_GUARDED_BY(mu);
@@ -59,10 +60,16 @@ struct BufferPool::Idle {
       }
       ++statistics.allocated;
     }
+    char* shared = arena == nullptr ? nullptr : arena->Take(bytes);
+    if (shared != nullptr) return shared;
     void* block =
         std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
     if (block == nullptr) throw std::bad_alloc();
     return static_cast<char*>(block);
+  }
+
+  void Free(char* block, int index) {
+    if (arena == nullptr || !arena->Return(block, ClassBytes(index))) std::free(block);
   }
 
   void Return(char* block, int index) {
@@ -76,7 +83,7 @@ struct BufferPool::Idle {
         return;
       }
     }
-    std::free(block);
+    Free(block, index);
   }
 };
 
@@ -97,7 +104,8 @@ char* Buffer::data() const { return block_ == nullptr ? nullptr : block_->data; 
 size_t Buffer::size() const { return block_ == nullptr ? 0 : block_->size; }
 std::shared_ptr<const void> Buffer::owner() const { return block_; }
 
-BufferPool::BufferPool(size_t idle_limit_bytes) : idle_(std::make_shared<Idle>(idle_limit_bytes)) {}
+BufferPool::BufferPool(size_t idle_limit_bytes, std::shared_ptr<Arena> arena)
+    : idle_(std::make_shared<Idle>(idle_limit_bytes, std::move(arena))) {}
 BufferPool::~BufferPool() = default;
 
 Buffer BufferPool::Allocate(size_t bytes) {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/arena.h"
+
 namespace weir {
 
 class BufferPool;
@@ -37,12 +39,13 @@ class Buffer {
 // payload-sized.
 //
 // Blocks are kept by size class (powers of two and the three quarters between, from 256 bytes;
-// smaller requests round up). Idle blocks above `idle_limit_bytes` in total are freed.
-// Self-synchronised. Blocks may outlive the pool.
+// smaller requests round up). Idle blocks above `idle_limit_bytes` in total are freed. Blocks come
+// from the arena, where there is one, as long as it gives them, and else from the heap.
+// Self-synchronised. Blocks may outlive the pool; the arena lives as long as either.
 class BufferPool {
  public:
   struct Statistics {
-    uint64_t allocated = 0;     // blocks asked of the allocator since the start
+    uint64_t allocated = 0;     // blocks asked of arena or heap since the start
     uint64_t reused = 0;        // requests served from idle blocks
     uint64_t bytes_in_use = 0;  // of blocks out, by size class
     uint64_t bytes_idle = 0;
@@ -50,7 +53,9 @@ class BufferPool {
 
   static constexpr size_t kNoLimit = ~size_t{0};
 
-  explicit BufferPool(size_t idle_limit_bytes = kNoLimit);
+  explicit BufferPool(size_t idle_limit_bytes = kNoLimit) : BufferPool(idle_limit_bytes, nullptr) {}
+  // `arena` may be null: none.
+  BufferPool(size_t idle_limit_bytes, std::shared_ptr<Arena> arena);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace weir {
@@ -69,6 +70,55 @@ TEST(BufferTest, ABlockMayOutliveItsPool) {
   pool.reset();
   std::memset(buffer.data(), 1, 100);
   EXPECT_EQ(buffer.data()[99], 1);
+}
+
+// Gives one block after another of a piece of memory; counts those that came back.
+class PieceArena final : public Arena {
+ public:
+  char* Take(size_t bytes) override {
+    if (used_ + bytes > sizeof(piece_)) return nullptr;
+    return piece_ + std::exchange(used_, used_ + bytes);
+  }
+  bool Return(char* block, size_t bytes) override {
+    if (!Owns(block)) return false;
+    returned += bytes;
+    return true;
+  }
+  bool Owns(const char* block) const { return block >= piece_ && block < piece_ + sizeof(piece_); }
+
+  size_t returned = 0;
+
+ private:
+  alignas(64) char piece_[4096];
+  size_t used_ = 0;
+};
+
+TEST(BufferTest, BlocksComeFromTheArenaUntilItGivesNoMoreAndThenFromTheHeap) {
+  const auto arena = std::make_shared<PieceArena>();
+  BufferPool pool(BufferPool::kNoLimit, arena);
+  const Buffer first = pool.Allocate(2000);
+  const Buffer second = pool.Allocate(2048);
+  const Buffer third = pool.Allocate(100);
+  EXPECT_TRUE(arena->Owns(first.data()));
+  EXPECT_TRUE(arena->Owns(second.data()));
+  ASSERT_TRUE(third);
+  EXPECT_FALSE(arena->Owns(third.data()));
+}
+
+TEST(BufferTest, BlocksGoBackWhereTheyCameFrom) {
+  const auto arena = std::make_shared<PieceArena>();
+  {
+    BufferPool keeping(BufferPool::kNoLimit, arena);
+    keeping.Allocate(2048);
+    EXPECT_EQ(arena->returned, 0u);  // idle
+    EXPECT_TRUE(arena->Owns(keeping.Allocate(2048).data()));
+  }
+  EXPECT_EQ(arena->returned, 2048u);
+  BufferPool freeing(0, arena);
+  freeing.Allocate(1024);
+  EXPECT_EQ(arena->returned, 3072u);
+  freeing.Allocate(4096);  // from the heap, and back
+  EXPECT_EQ(arena->returned, 3072u);
 }
 
 TEST(BufferTest, AnEmptyReferenceHasNoData) {
