@@ -43,7 +43,7 @@ class LoadTestRunTest(unittest.TestCase):
             with open(path, "w", encoding="utf-8") as file:
                 file.write("#!/bin/sh\nfor last; do :; done; json=${last#--json=}\n" + script + "\n")
             os.chmod(path, stat.S_IRWXU)
-            return load_runs.load_test(directory, {"steps": 3}, 20)
+            return load_runs.load_test(directory, {"steps": 3}, 20)["rows"]
 
     def refused(self, script):
         with self.assertRaises(NotAvailable) as caught:
@@ -62,7 +62,8 @@ class LoadTestRunTest(unittest.TestCase):
         self.assertEqual(self.refused("echo weir-loadtest: not yet >&2; exit 2"), "weir-loadtest: not yet (exit 2)")
 
     def test_wrong_answer_is_no_figure(self):
-        self.assertEqual(self.refused("""echo '{"rows": [{"wrong": 3}]}' > $json"""), "3 answers were wrong")
+        with self.assertRaisesRegex(load_runs.WrongAnswers, "3 answers were wrong"):
+            self.load_test("echo weir-loadtest: 3 answers were wrong >&2; exit 1")
 
     def test_run_without_figures_is_not_available(self):
         self.assertIn("wrote no figures", self.refused("true"))

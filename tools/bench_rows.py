@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/bench measures, and what it must come to: the one definition of the table of docs/performance.md.
+
+A MEASUREMENT is one call of a program. A Row is a line of the table; each of its claims divides a figure of one measurement by a
+figure of another, run by run.
+"""
+import dataclasses
+
+# Flags of the load test that leave a phase out.
+NO_PULLS = {"pulls": 1, "each_pulls": 0, "loaded_pulls": 0, "model_pulls": 0}
+ONE = {"profile": "resnet50", "servers": 1, "workers": 1, "transport": "tcp", "codec": "f32", **NO_PULLS}
+PULLS_ONLY = {**ONE, "steps": 1, "warmup_steps": 1, "pulls": 4000}
+LINK = {**ONE, "steps": 6, "warmup_steps": 1, "hosts": 2, "rate": "2.5gbit"}
+COMPUTE = {**ONE, "servers": 4, "steps": 4, "warmup_steps": 1, "compute_ms": 100}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One call of `program`. `group`: those of one group are measured in turn, run by run."""
+    group: str
+    program: str  # weir-loadtest, weir-microbench or versus_gloo
+    flags: dict
+    limit_s: int = 100  # then it is ended
+    most_runs: int = 100  # where one takes long
+
+
+def load(group, flags, **other):
+    return Measurement(group, "weir-loadtest", flags, **other)
+
+
+MEASUREMENTS = {
+    "tcp": load("plain", {**ONE, "steps": 20, "roofline": "true", "model_pulls": 4}),
+    "uds": load("plain", {**ONE, "steps": 20, "transport": "uds"}),
+    "shm": load("plain", {**ONE, "steps": 40, "transport": "shm"}),
+    "bf16": load("plain", {**ONE, "steps": 20, "codec": "bf16"}),
+    "int8": load("plain", {**ONE, "steps": 20, "codec": "int8"}),
+    "tcp 4": load("plain", {**ONE, "steps": 6, "workers": 4}),
+    "link f32": load("link", LINK),
+    "link bf16": load("link", {**LINK, "codec": "bf16"}),
+    "link int8": load("link", {**LINK, "codec": "int8"}),
+    "pull same": load("pulls", {**PULLS_ONLY, "pin": "same", "roofline": "true"}),
+    "pull apart": load("pulls", {**PULLS_ONLY, "pin": "apart", "roofline": "true"}),
+    "pull shm": load("pulls", {**PULLS_ONLY, "pin": "apart", "transport": "shm"}),
+    "compute 1": load("compute", {**COMPUTE, "roofline": "true"}),
+    "compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 3}),
+    "no compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 3, "compute_ms": 0}),
+    "memory 200": load("memory", {**ONE, "steps": 200}, most_runs=1),
+    "memory 2000": load("memory", {**ONE, "steps": 2000}, limit_s=300, most_runs=1),
+    "gloo": Measurement("gloo", "versus_gloo", {"network": "hosts", "processes": 4, "servers": 4, "rate": "1gbit", "steps": 2}, limit_s=200),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """over[i] / under[i] is at least, or at most, a number. `under` of None is 1. A figure is (measurement, name)."""
+    over: tuple
+    under: tuple = None
+    least: float = None
+    most: float = None
+    decimals: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str  # for --only
+    what: str
+    against: str
+    limit: str  # what is claimed, in words
+    claims: tuple
+    notes: tuple = ()  # (text, over, under, decimals): shown below the table, claimed by nobody
+
+
+def throughput(measurement):
+    return measurement, "throughput_mb_s"
+
+
+RAW_TCP = ("tcp", "raw_tcp_mb_s")
+
+ROWS = (
+    Row("tcp", "tcp push-pull throughput", "raw TCP both ways at once, 1 MiB writes", "0.70 (aim 0.85)",
+        (Claim(throughput("tcp"), RAW_TCP, least=0.70),),
+        (("raw TCP both ways at once, MB/s", RAW_TCP, None, 0), ("tcp, MB/s", throughput("tcp"), None, 0))),
+    Row("uds", "uds", "the same raw TCP", "0.85 (aim 1.0)", (Claim(throughput("uds"), RAW_TCP, least=0.85),),
+        (("uds, MB/s", throughput("uds"), None, 0),)),
+    Row("shm", "shm", "the same raw TCP", "2.8 × (aim 4 ×)", (Claim(throughput("shm"), RAW_TCP, least=2.8),),
+        (("shm, MB/s", throughput("shm"), None, 0),)),
+    Row("workers", "4 workers on one server, in total, tcp", "the 1-worker figure", "0.95",
+        (Claim(throughput("tcp 4"), throughput("tcp"), least=0.95),)),
+    Row("codecs", "bf16 / int8, both directions, loopback", "f32", "1.5 × / 2.2 ×",
+        (Claim(throughput("bf16"), throughput("tcp"), least=1.5), Claim(throughput("int8"), throughput("tcp"), least=2.2))),
+    Row("link", "bf16 / int8 over a link limited to 2.5 Gb/s", "f32 there", "1.9 × / 3.5 ×",
+        (Claim(throughput("link bf16"), throughput("link f32"), least=1.9), Claim(throughput("link int8"), throughput("link f32"), least=3.5)),
+        (("f32 over that link, MB/s", throughput("link f32"), None, 0),)),
+    Row("pull", "smallest pull, one outstanding, both ends on one core / on two", "raw round trip pinned the same way", "at most 4 × / 2 ×",
+        (Claim(("pull same", "pull_us_p50"), ("pull same", "raw_rtt_us"), most=4),
+         Claim(("pull apart", "pull_us_p50"), ("pull apart", "raw_rtt_us"), most=2)),
+        (("smallest pull, both ends on one core, µs", ("pull same", "pull_us_p50"), None, 1),
+         ("raw round trip, both ends on one core, µs", ("pull same", "raw_rtt_us"), None, 1),
+         ("smallest pull, a core each, µs", ("pull apart", "pull_us_p50"), None, 1),
+         ("raw round trip, a core each, µs", ("pull apart", "raw_rtt_us"), None, 1))),
+    Row("pull_shm", "smallest pull over shm, a core each, spinning", "", "at most 10 µs", (Claim(("pull shm", "pull_us_p50"), most=10, decimals=1),)),
+    Row("unchanged", "pull of an unchanged model", "pull of a changed one", "20 × faster",
+        (Claim(("tcp", "changed_pull_ms_p50"), ("tcp", "unchanged_pull_ms_p50"), least=20, decimals=1),)),
+    Row("gloo", "4 workers and 4 servers, each in a namespace on a 1 Gbit/s link: f32 / bf16 / int8 step",
+        "gloo's all-reduce over 4 such hosts", "1.2 × / 2.2 × / 3.5 × faster",
+        tuple(Claim(("gloo", "gloo step_ms"), ("gloo", f"weir tcp {codec} step_ms"), least=least)
+              for codec, least in (("f32", 1.2), ("bf16", 2.2), ("int8", 3.5))),
+        (("gloo there, ms a step", ("gloo", "gloo step_ms"), None, 0), ("f32 there, ms a step", ("gloo", "weir tcp f32 step_ms"), None, 0))),
+    Row("compute", "16 workers, 100 ms simulated compute each, 4 servers with a fast link", "1 worker", "0.95 efficiency",
+        (Claim(("compute 16", "throughput_each_mb_s"), ("compute 1", "throughput_each_mb_s"), least=0.95),),
+        (("16 workers, over what 16 workers do without computing", throughput("compute 16"), throughput("no compute 16"), 2),
+         ("16 workers, over raw TCP both ways at once", throughput("compute 16"), ("compute 1", "raw_tcp_mb_s"), 2))),
+    Row("memory", "server's peak RSS after 2,000 steps", "after 200 steps", "at most 1.02 ×",
+        (Claim(("memory 2000", "server_peak_rss_mb"), ("memory 200", "server_peak_rss_mb"), most=1.02, decimals=3),)),
+)
