@@ -40,12 +40,19 @@ class Payload {
   bool empty() const { return size_ == 0; }
   const absl::InlinedVector<Chunk, 2>& chunks() const { return chunks_; }
 
+  // How many bytes were copied in user space to make this payload, a byte once for each time, as
+  // whoever made it has said: 0 for bytes that are where their writer put them, or where the
+  // transport received them.
+  size_t copied_bytes() const { return copied_bytes_; }
+  void CountCopied(size_t bytes) { copied_bytes_ += bytes; }
+
   // Copies the bytes to `out`, which holds size() bytes.
   void CopyTo(char* out) const;
 
  private:
   absl::InlinedVector<Chunk, 2> chunks_;
   size_t size_ = 0;
+  size_t copied_bytes_ = 0;
 };
 
 }  // namespace weir

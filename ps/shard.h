@@ -81,7 +81,7 @@ struct Effects {
   }
 };
 
-// How the pushes of slices ended since the start; every push received is counted once, when it is
+// Since the start. How the pushes of slices ended: every push received is counted once, when it is
 // answered or (applied) committed. Pushes of sessions that closed before their turn came, and
 // pushes sent again while held, are not counted.
 struct ShardTotals {
@@ -92,6 +92,10 @@ struct ShardTotals {
   uint64_t moved = 0;
   uint64_t invalid = 0;
   uint64_t fenced = 0;
+  // Bytes of all gradients received, and those of them that were copied before a job read them: by
+  // the parser of frames that are not as our writer makes them.
+  uint64_t payload_bytes = 0;
+  uint64_t payload_bytes_copied = 0;
 };
 
 struct ShardStatus {

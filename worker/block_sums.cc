@@ -5,11 +5,11 @@
 
 namespace weir {
 
-BlockSums::BlockSums(std::vector<TensorSpec> tensors, uint32_t total, BufferPool* pool)
-    : tensors_(std::move(tensors)), pool_(pool), tree_(total) {}
+BlockSums::BlockSums(std::vector<TensorSpec> tensors, uint32_t total, Worker& worker)
+    : tensors_(std::move(tensors)), worker_(worker), tree_(total) {}
 
-std::unique_ptr<GradientSet> BlockSums::Take() {
-  if (free_.empty()) return std::make_unique<GradientSet>(tensors_, pool_);
+Result<std::unique_ptr<GradientSet>> BlockSums::Take() {
+  if (free_.empty()) return GradientSet::Make(tensors_, worker_);
   std::unique_ptr<GradientSet> set = std::move(free_.back());
   free_.pop_back();
   return set;

@@ -7,7 +7,6 @@
 #include <memory>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/part_tree.h"
 #include "weir/tensor.h"
 #include "worker/gradient_set.h"
@@ -29,12 +28,12 @@ class BlockSums {
     std::unique_ptr<GradientSet> gradient;
   };
 
-  // `total` is the job's gradient_shards. `pool` outlives it.
-  BlockSums(std::vector<TensorSpec> tensors, uint32_t total, BufferPool* pool);
+  // `total` is the job's gradient_shards. Gradients lie in memory of `worker`, which outlives it.
+  BlockSums(std::vector<TensorSpec> tensors, uint32_t total, Worker& worker);
 
-  // Memory for the gradient of one part.
-  std::unique_ptr<GradientSet> Take();
-  // Gives memory back.
+  // Memory for the gradient of one part. Fails as Worker::Allocate.
+  Result<std::unique_ptr<GradientSet>> Take();
+  // Gives memory back. REQUIRES: no frame reads it any more, or may yet (weir/memory.h).
   void Return(std::unique_ptr<GradientSet> set);
 
   // Adds one part and what it makes possible. REQUIRES: the part is not in yet.
@@ -48,7 +47,7 @@ class BlockSums {
 
  private:
   const std::vector<TensorSpec> tensors_;
-  BufferPool* const pool_;
+  Worker& worker_;
   PartTree tree_;
   std::map<uint32_t, Block> held_;  // by first part
   std::vector<std::unique_ptr<GradientSet>> free_;

@@ -63,11 +63,13 @@ void Client::Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOpti
   core_->Finish();
 }
 
-void Client::Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options,
+void Client::Push(uint64_t call, std::vector<TensorPush> tensors,
+                  std::vector<std::shared_ptr<const void>> owners, const PushOptions& options,
                   bool want_values, absl::Time now, ClientEffects* effects) {
   ClientCall made;
   made.kind = ClientCallKind::kPush;
   made.pushes = std::move(tensors);
+  made.owners = std::move(owners);
   made.push_options = options;
   made.want_values = want_values;
   core_->Begin(now, effects);

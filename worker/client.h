@@ -103,8 +103,9 @@ using ClientEffects = std::vector<ClientEffect>;
 //   of the old epoch is dropped) and fenced (every call from then on ends kFailedPrecondition).
 //
 // Deterministic: events in, effects out; time is handed in with each event and does not go back. No
-// threads, locks or I/O. Reads the gradients of a push while the push is under way, copying slices
-// into blocks of `pool` as they are sent; writes no caller's memory itself (DeliverEffect does). In
+// threads, locks or I/O. A frame borrows the slice of a gradient that has an owner, and holds that
+// owner; a gradient without one is read while its push is under way and copied into blocks of
+// `pool`, slice by slice, as it is sent. Writes no caller's memory itself (DeliverEffect does). In
 // the steady state it asks the allocator for no block of a slice's size.
 //
 // Every call id given in is completed exactly once. Statuses are those of weir/worker.h.
@@ -122,8 +123,11 @@ class Client {
             absl::Time now, ClientEffects* effects);
   void Sync(uint64_t call, std::vector<TensorPull> tensors, const PullOptions& options,
             absl::Time now, ClientEffects* effects);
-  // With want_values: PushPull.
-  void Push(uint64_t call, std::vector<TensorPush> tensors, const PushOptions& options,
+  // With want_values: PushPull. `owners` are of the gradients, by entry: what keeps one alive until
+  // the last frame that borrows from it is gone; null: it is copied.
+  // REQUIRES: as many owners as tensors.
+  void Push(uint64_t call, std::vector<TensorPush> tensors,
+            std::vector<std::shared_ptr<const void>> owners, const PushOptions& options,
             bool want_values, absl::Time now, ClientEffects* effects);
   void NewSequence(uint64_t call, Deadline deadline, absl::Time now, ClientEffects* effects);
   void PutState(uint64_t call, uint64_t sequence, const std::string& state, Deadline deadline,
@@ -166,6 +170,7 @@ class Client {
     uint64_t moved = 0;
     uint64_t ignored = 0;  // answers to requests that had ended
     PushTally pushes;      // slices, since the start
+    PayloadTraffic traffic;
   };
   Statistics statistics() const;
   uint64_t epoch() const;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -50,6 +51,7 @@ struct ClientCall {
   std::vector<TensorPull> pulls;
   PullOptions pull_options;
   std::vector<TensorPush> pushes;
+  std::vector<std::shared_ptr<const void>> owners;  // of the gradients, by entry; null: copied
   PushOptions push_options;
   bool want_values = false;
   std::string state;            // put_state
@@ -176,6 +178,7 @@ class Client::Core {
   bool TensorOnShard(uint32_t tensor, size_t shard) const;
   ClientFrame MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session);
   PushFrame MakePush(const ClientRequest& request);
+  Payload MakeGradient(const ClientCall& call, const ClientPiece& piece);
   void Queue(uint64_t id, ClientRequest& request);
   void Delay(uint64_t id, ClientRequest& request, absl::Duration wait);
   void Detach(

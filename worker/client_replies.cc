@@ -202,6 +202,8 @@ void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
   void* memory = call.kind == ClientCallKind::kPush ? call.pushes[at.entry].into.data
                                                     : call.pulls[at.entry].into.data;
   delivered_[at.slice] = version;
+  statistics_.traffic.received_bytes += payload.size();
+  statistics_.traffic.received_copied_bytes += payload.copied_bytes();
   effects_->push_back(DeliverEffect{
       id, payload, static_cast<char*>(memory) + slices_.slice(at.slice).offset * sizeof(float)});
 }

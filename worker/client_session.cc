@@ -294,6 +294,8 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
       const Buffer copy = pool_->Allocate(call.state.size());
       std::memcpy(copy.data(), call.state.data(), call.state.size());
       put.state = Payload(copy, 0, call.state.size());
+      statistics_.traffic.sent_bytes += call.state.size();
+      statistics_.traffic.sent_copied_bytes += call.state.size();
       frame.kind = std::move(put);
       break;
     }
@@ -338,14 +340,27 @@ PushFrame Client::Core::MakePush(const ClientRequest& request) {
   push.examples = options.examples;
   push.codec = Codec::kF32;
   push.learning_rate = options.learning_rate;
-  if (options.examples != 0) {
-    const size_t bytes = slice.count * sizeof(float);
-    const Buffer copy = pool_->Allocate(bytes);
-    const char* from = static_cast<const char*>(call.pushes[piece.entry].gradient.data);
-    std::memcpy(copy.data(), from + slice.offset * sizeof(float), bytes);
-    push.gradient = Payload(copy, 0, bytes);
-  }
+  if (options.examples != 0) push.gradient = MakeGradient(call, piece);
   return push;
+}
+
+// The slice's part of the gradient: borrowed from its owner, or a copy.
+Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& piece) {
+  const size_t bytes = slices_.bytes(piece.slice);
+  const char* gradient = static_cast<const char*>(call.pushes[piece.entry].gradient.data);
+  const char* from = gradient + slices_.slice(piece.slice).offset * sizeof(float);
+  statistics_.traffic.sent_bytes += bytes;
+  if (const std::shared_ptr<const void>& owner = call.owners[piece.entry]) {
+    Payload borrowed;
+    borrowed.Append(from, bytes, owner);
+    return borrowed;
+  }
+  statistics_.traffic.sent_copied_bytes += bytes;
+  const Buffer copy = pool_->Allocate(bytes);
+  std::memcpy(copy.data(), from, bytes);
+  Payload copied(copy, 0, bytes);
+  copied.CountCopied(bytes);
+  return copied;
 }
 
 absl::Time Client::Core::NextTick() const {

@@ -128,6 +128,11 @@ std::string DataLoop::WaitsFor() {
   return waits_for_;
 }
 
+PayloadTraffic DataLoop::traffic() const {
+  absl::MutexLock lock(&mu_);
+  return traffic_;
+}
+
 void DataLoop::Close() {
   absl::MutexLock close_lock(&close_mu_);
   if (!thread_.joinable()) return;
@@ -187,6 +192,10 @@ void DataLoop::CarryOut(ClientEffects* effects) {
         if (at == done_.end()) continue;
         const Done done = std::move(at->second);
         done_.erase(at);
+        {
+          absl::MutexLock lock(&mu_);
+          traffic_ = client_.statistics().traffic;
+        }
         done(*complete);
       } else if (auto* connect = std::get_if<ConnectEffect>(&effect)) {
         Open(*connect);

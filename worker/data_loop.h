@@ -65,6 +65,8 @@ class DataLoop {
   // Ends every call, now and from now on, with `why`.
   void Stop(Status why);
   void Log(LogLevel level, std::string text);
+  // As it was when a call last ended.
+  PayloadTraffic traffic() const;
   // Whom the calls waited for when this was last asked; asks again.
   std::string WaitsFor();
 
@@ -108,6 +110,7 @@ class DataLoop {
   std::deque<Event> mail_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   std::string waits_for_ ABSL_GUARDED_BY(mu_);
+  PayloadTraffic traffic_ ABSL_GUARDED_BY(mu_);
 
   absl::Mutex close_mu_;  // one Close at a time
   std::thread thread_ ABSL_GUARDED_BY(close_mu_);

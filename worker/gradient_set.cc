@@ -2,18 +2,42 @@
 #include "worker/gradient_set.h"
 
 #include <cmath>
-#include <cstring>
+#include <utility>
 
 #include "core/tensor_sum.h"
 
 namespace weir {
 
-GradientSet::GradientSet(const std::vector<TensorSpec>& tensors, BufferPool* pool) {
+namespace {
+
+// Of one tensor, up to where the next may begin.
+size_t PaddedBytes(const TensorSpec& tensor) {
+  constexpr size_t kAlignment = 64;
+  const size_t bytes = static_cast<size_t>(ElementCount(tensor.shape)) * sizeof(float);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
+size_t GradientSet::Bytes(const std::vector<TensorSpec>& tensors) {
+  size_t bytes = 0;
+  for (const TensorSpec& tensor : tensors) bytes += PaddedBytes(tensor);
+  return bytes;
+}
+
+Result<std::unique_ptr<GradientSet>> GradientSet::Make(const std::vector<TensorSpec>& tensors,
+                                                       Worker& worker) {
+  Result<TensorMemory> memory = worker.Allocate(Bytes(tensors));
+  if (!memory.ok()) return memory.status();
+  return std::make_unique<GradientSet>(tensors, std::move(*memory));
+}
+
+GradientSet::GradientSet(const std::vector<TensorSpec>& tensors, TensorMemory memory)
+    : memory_(std::move(memory)) {
+  char* at = static_cast<char*>(memory_.data());
   for (const TensorSpec& tensor : tensors) {
-    const int64_t count = ElementCount(tensor.shape);
-    buffers_.push_back(pool->Allocate(static_cast<size_t>(count) * sizeof(float)));
-    std::memset(buffers_.back().data(), 0, static_cast<size_t>(count) * sizeof(float));
-    views_.push_back(MutableTensorView{buffers_.back().data(), ElementType::kFloat32, count});
+    views_.push_back(MutableTensorView{at, ElementType::kFloat32, ElementCount(tensor.shape)});
+    at += PaddedBytes(tensor);
   }
 }
 

@@ -2,21 +2,30 @@
 #ifndef WEIR_WORKER_GRADIENT_SET_H_
 #define WEIR_WORKER_GRADIENT_SET_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "core/buffer.h"
+#include "weir/memory.h"
 #include "weir/tensor.h"
+#include "weir/worker.h"
 
 namespace weir {
 
-// One array for each tensor of a model, f32, 64-byte aligned: a gradient summed over some examples,
-// or the weights. Owns the memory; not thread-safe. Reductions run in a fixed order, so the same
-// gradients give the same bits.
+// One array for each tensor of a model, f32, 64-byte aligned, in one block of memory: a gradient
+// summed over some examples, or the weights. Not thread-safe. Reductions run in a fixed order, so
+// the same gradients give the same bits.
 class GradientSet {
  public:
-  // Zero everywhere.
-  GradientSet(const std::vector<TensorSpec>& tensors, BufferPool* pool);
+  // Zero everywhere, in memory of the worker: pushed from where it lies. Fails as Worker::Allocate.
+  static Result<std::unique_ptr<GradientSet>> Make(const std::vector<TensorSpec>& tensors,
+                                                   Worker& worker);
+
+  // What a set takes.
+  static size_t Bytes(const std::vector<TensorSpec>& tensors);
+  // The content is as found. REQUIRES: `memory` has at least Bytes(tensors) bytes.
+  GradientSet(const std::vector<TensorSpec>& tensors, TensorMemory memory);
 
   const std::vector<MutableTensorView>& views() const { return views_; }
   std::vector<TensorView> const_views() const;
@@ -30,7 +39,7 @@ class GradientSet {
   void AddRight(const GradientSet& right);
 
  private:
-  std::vector<Buffer> buffers_;
+  TensorMemory memory_;
   std::vector<MutableTensorView> views_;
 };
 

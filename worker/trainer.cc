@@ -9,7 +9,8 @@
 
 namespace weir {
 
-Trainer::Trainer(Worker& worker, Model& model, const TrainOptions& options)
+Trainer::Trainer(Worker& worker, Model& model, const TrainOptions& options,
+                 std::unique_ptr<GradientSet> weights)
     : worker_(worker),
       model_(model),
       options_(options),
@@ -17,15 +18,15 @@ Trainer::Trainer(Worker& worker, Model& model, const TrainOptions& options)
       own_(AssignedParts(worker.job().rank, worker.job().workers, worker.job().gradient_shards)),
       blocks_(MaximalBlocks(own_, worker.job().gradient_shards)),
       steps_(options.steps != 0 ? options.steps : options.epochs * model.StepsPerEpoch()),
-      weights_(tensors_, &pool_),
-      weight_views_(weights_.const_views()),
-      sums_(tensors_, worker.job().gradient_shards, &pool_) {}
+      weights_(std::move(weights)),
+      weight_views_(weights_->const_views()),
+      sums_(tensors_, worker.job().gradient_shards, worker) {}
 
 std::vector<TensorPull> Trainer::AllWeights() const {
   std::vector<TensorPull> pulls(tensors_.size());
   for (size_t i = 0; i < pulls.size(); ++i) {
     pulls[i].tensor = static_cast<uint32_t>(i);
-    pulls[i].into = weights_.views()[i];
+    pulls[i].into = weights_->views()[i];
   }
   return pulls;
 }
@@ -35,7 +36,7 @@ std::vector<TensorPush> Trainer::AllGradients(const GradientSet* gradient) const
   std::vector<TensorPush> pushes(tensors_.size());
   for (size_t i = 0; i < pushes.size(); ++i) {
     pushes[i].tensor = static_cast<uint32_t>(i);
-    pushes[i].into = weights_.views()[i];
+    pushes[i].into = weights_->views()[i];
     if (gradient == nullptr) continue;
     const MutableTensorView& view = gradient->views()[i];
     pushes[i].gradient = TensorView{view.data, view.type, view.count};
@@ -121,12 +122,13 @@ Status Trainer::BspStep(StepLoss* loss) {
   sums_.Clear();
   size_t next_block = 0;
   for (uint32_t part = own_.first; part < own_.first + own_.parts; ++part) {
-    std::unique_ptr<GradientSet> gradient = sums_.Take();
-    Result<PartResult> result = Compute(part, gradient.get());
+    Result<std::unique_ptr<GradientSet>> gradient = sums_.Take();
+    if (!gradient.ok()) return gradient.status();
+    Result<PartResult> result = Compute(part, gradient->get());
     if (!result.ok()) return result.status();
     loss->examples += result->examples;
     loss->loss_sum += result->loss_sum;
-    sums_.Add(part, result->examples, std::move(gradient));
+    sums_.Add(part, result->examples, std::move(*gradient));
     BlockSums::Block block;
     if (!sums_.TakeBlock(blocks_[next_block], &block)) continue;
     ++next_block;
@@ -165,14 +167,14 @@ Status Trainer::FinishStep() {
     // is pushed until it is known to count, for as long as the worker belongs to the job: each try
     // is one call with a deadline.
     while (result.status().code() == StatusCode::kDeadlineExceeded) result = Send(pending).Get();
-    if (result.ok()) {
-      Count(*result);
-      if (status.ok()) status = Refused(*result);
-      report_.examples += pending.block.examples;
-      if (pending.last) newest = result->min_values_version;
-    } else if (status.ok()) {
-      status = result.status();
+    if (!result.ok()) {  // a frame may still read the gradient: its memory is not used again
+      if (status.ok()) status = result.status();
+      continue;
     }
+    Count(*result);
+    if (status.ok()) status = Refused(*result);
+    report_.examples += pending.block.examples;
+    if (pending.last) newest = result->min_values_version;
     sums_.Return(std::move(pending.block.gradient));
   }
   if (!status.ok()) return status;
@@ -197,23 +199,26 @@ Status Trainer::WaitForStep() {
 
 Result<PartResult> Trainer::ComputeAll(GradientSet* gradient) {
   PartResult total;
-  std::unique_ptr<GradientSet> part_gradient = sums_.Take();
+  Result<std::unique_ptr<GradientSet>> part_gradient = sums_.Take();
+  if (!part_gradient.ok()) return part_gradient.status();
   for (uint32_t part = own_.first; part < own_.first + own_.parts; ++part) {
     const bool first = total.examples == 0;
-    GradientSet* into = first ? gradient : part_gradient.get();
+    GradientSet* into = first ? gradient : part_gradient->get();
     Result<PartResult> result = Compute(part, into);
     if (!result.ok()) return result;
     if (result->examples == 0) continue;
-    if (!first) gradient->AddRight(*part_gradient);
+    if (!first) gradient->AddRight(**part_gradient);
     total.examples += result->examples;
     total.loss_sum += result->loss_sum;
   }
-  sums_.Return(std::move(part_gradient));
+  sums_.Return(std::move(*part_gradient));
   return total;
 }
 
 Status Trainer::AspStep(StepLoss* loss) {
-  std::unique_ptr<GradientSet> gradient = sums_.Take();
+  Result<std::unique_ptr<GradientSet>> taken = sums_.Take();
+  if (!taken.ok()) return taken.status();
+  std::unique_ptr<GradientSet> gradient = std::move(*taken);  // of a failed push: not used again
   Result<PartResult> computed = ComputeAll(gradient.get());
   if (!computed.ok()) return computed.status();
   loss->examples = computed->examples;
@@ -318,7 +323,9 @@ Result<TrainReport> Train(Worker& worker, Model& model, const TrainOptions& opti
     return Status(StatusCode::kInvalidArgument, "TrainOptions::clip_norm is negative");
   Status status = worker.Declare(model.Tensors());
   if (!status.ok()) return status;
-  return Trainer(worker, model, options).Run();
+  Result<std::unique_ptr<GradientSet>> weights = GradientSet::Make(model.Tensors(), worker);
+  if (!weights.ok()) return weights.status();
+  return Trainer(worker, model, options, std::move(*weights)).Run();
 }
 
 }  // namespace weir

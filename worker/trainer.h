@@ -6,7 +6,6 @@
 #include <memory>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/part_tree.h"
 #include "weir/train.h"
 #include "worker/block_sums.h"
@@ -18,8 +17,9 @@ namespace weir {
 // stands. Not thread-safe.
 class Trainer {
  public:
-  // Both outlive it.
-  Trainer(Worker& worker, Model& model, const TrainOptions& options);
+  // Both outlive it. `weights` is where the model's tensors go.
+  Trainer(Worker& worker, Model& model, const TrainOptions& options,
+          std::unique_ptr<GradientSet> weights);
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -73,8 +73,7 @@ class Trainer {
   const PartBlock own_;                  // parts
   const std::vector<PartBlock> blocks_;  // maximal, of own_
   const uint64_t steps_;
-  BufferPool pool_;
-  GradientSet weights_;
+  const std::unique_ptr<GradientSet> weights_;
   const std::vector<TensorView> weight_views_;
   BlockSums sums_;
   std::vector<Pending> pending_;

@@ -11,9 +11,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/build_info.h"
+#include "core/pages.h"
 #include "net/coordinator_client.h"
 #include "worker/control.h"
 #include "worker/data_loop.h"
+#include "worker/memory_registry.h"
 #include "worker/options.h"
 #include "worker/slice_index.h"
 
@@ -37,7 +39,9 @@ class ClusterWorker : public Worker {
  public:
   ClusterWorker(const Options& options, JobInfo job, std::string token, absl::Duration lease,
                 std::unique_ptr<CoordinatorClient> coordinator)
-      : deadline_(absl::FromChrono(options.deadline)), job_(std::move(job)) {
+      : deadline_(absl::FromChrono(options.deadline)),
+        job_(std::move(job)),
+        memory_(options.max_memory_bytes, MapPages) {
     DataLoop::Options data;
     data.client.job_id = job_.job_id;
     data.client.job_token = token;
@@ -97,6 +101,9 @@ class ClusterWorker : public Worker {
     }
     return result;
   }
+
+  Result<TensorMemory> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
+  PayloadTraffic Traffic() const override { return data_->traffic(); }
 
   Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
                                const PullOptions& options) override {
@@ -238,15 +245,16 @@ class ClusterWorker : public Worker {
 
   Future<PushResult> StartPush(std::vector<TensorPush> tensors, const PushOptions& options,
                                bool want_values) {
-    return Start<PushResult>(
-        [tensors = std::move(tensors), options, want_values](
-            Client& client, uint64_t call, absl::Time now, ClientEffects* effects) mutable {
-          client.Push(call, std::move(tensors), options, want_values, now, effects);
-        });
+    return Start<PushResult>([owners = memory_.Owners(tensors), tensors = std::move(tensors),
+                              options, want_values](Client& client, uint64_t call, absl::Time now,
+                                                    ClientEffects* effects) mutable {
+      client.Push(call, std::move(tensors), std::move(owners), options, want_values, now, effects);
+    });
   }
 
   const absl::Duration deadline_;
   const JobInfo job_;
+  MemoryRegistry memory_;             // self-synchronised
   std::shared_ptr<DataLoop> data_;    // self-synchronised
   std::unique_ptr<Control> control_;  // self-synchronised
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "core/buffer.h"
+#include "core/pages.h"
 #include "launcher/job_model.h"
 #include "launcher/topology_parse.h"
 #include "models/matrix.h"
@@ -39,9 +39,9 @@ int Run(const std::string& path, const std::vector<std::string>& settings, uint6
   if (!model.ok()) return Fail(model.status().ToString());
 
   const std::vector<TensorSpec> tensors = (*model)->Tensors();
-  BufferPool pool;
-  const GradientSet weights(tensors, &pool);
-  const GradientSet gradients(tensors, &pool);
+  const size_t bytes = GradientSet::Bytes(tensors);
+  const GradientSet weights(tensors, TensorMemory(MapPages(bytes).value(), bytes));
+  const GradientSet gradients(tensors, TensorMemory(MapPages(bytes).value(), bytes));
   std::ifstream in(weights_path, std::ios::binary);
   for (const MutableTensorView& view : weights.views())
     in.read(static_cast<char*>(view.data), Bytes(view));

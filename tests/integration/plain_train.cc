@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/initializer.h"
 #include "core/optimizer.h"
+#include "core/pages.h"
 #include "core/safetensors.h"
 #include "core/schedule.h"
 #include "launcher/job_model.h"
@@ -36,9 +36,9 @@ class PlainLoop {
         tensors_(model.Tensors()),
         steps_(static_cast<uint64_t>(train_.epochs) * model.StepsPerEpoch()),
         schedule_(ScheduleOf(topology, steps_)),
-        weights_(tensors_, &pool_),
-        gradient_(tensors_, &pool_),
-        state_{GradientSet(tensors_, &pool_), GradientSet(tensors_, &pool_)} {
+        weights_(tensors_, Memory()),
+        gradient_(tensors_, Memory()),
+        state_{GradientSet(tensors_, Memory()), GradientSet(tensors_, Memory())} {
     for (size_t t = 0; t < tensors_.size(); ++t) {
       TensorShape shape;
       shape.name = tensors_[t].name;
@@ -71,6 +71,10 @@ class PlainLoop {
   }
 
  private:
+  TensorMemory Memory() const {
+    const size_t bytes = GradientSet::Bytes(tensors_);
+    return TensorMemory(MapPages(bytes).value(), bytes);
+  }
   size_t Count(size_t tensor) const {
     return static_cast<size_t>(ElementCount(tensors_[tensor].shape));
   }
@@ -95,7 +99,6 @@ class PlainLoop {
   const std::vector<TensorSpec> tensors_;
   const uint64_t steps_;
   const ScheduleSpec schedule_;
-  BufferPool pool_;
   GradientSet weights_;
   GradientSet gradient_;
   GradientSet state_[2];

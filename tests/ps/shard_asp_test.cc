@@ -39,6 +39,19 @@ TEST_F(ShardAspTest, EveryPushIsAVersion) {
   EXPECT_EQ(harness.shard.status().waits_for, "");
 }
 
+TEST_F(ShardAspTest, BytesOfGradientsAndThoseCopiedOnTheWayAreCounted) {
+  PushFrame push = harness.PushOf(1, 1, 0, 2.0f);
+  const uint64_t bytes = push.gradient.size();
+  harness.Send(worker, push);
+  EXPECT_EQ(harness.shard.totals().payload_bytes, bytes);
+  EXPECT_EQ(harness.shard.totals().payload_bytes_copied, 0u);
+  push.sequence = 2;
+  push.gradient.CountCopied(bytes);  // as by the parser of frames in another order
+  harness.Send(worker, push);
+  EXPECT_EQ(harness.shard.totals().payload_bytes, 2 * bytes);
+  EXPECT_EQ(harness.shard.totals().payload_bytes_copied, bytes);
+}
+
 TEST_F(ShardAspTest, ASequenceBeyondAnyThatGrowsByOneIsInvalid) {
   for (const uint64_t sequence : {~uint64_t{0}, uint64_t{1} << 63}) {
     const PushReplyFrame reply =

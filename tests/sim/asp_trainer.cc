@@ -146,7 +146,7 @@ class AspTrainer : public Trainer {
       tensors.push_back(push);
     }
     const uint64_t call = process_->Push(
-        tensors, options, want_values_,
+        tensors, /*owner=*/nullptr, options, want_values_,
         [this](const Status& status, const PushResult& result) { Sent(status, result); });
     // Ended early: with a ticket it is asked for again.
     if (ticket_ != 0 && world_->random.Chance(5))

@@ -36,8 +36,8 @@ class BspTrainer : public Trainer {
   struct BlockPush {
     PartBlock block;
     uint64_t examples = 0;
-    std::unique_ptr<Tensors> gradient;
-    std::unique_ptr<Tensors> poisoned;
+    std::shared_ptr<Tensors> gradient;
+    std::shared_ptr<Tensors> poisoned;
     uint64_t ticket = 0;
   };
 
@@ -119,7 +119,7 @@ class BspTrainer : public Trainer {
   BlockPush MakePush(PartBlock block) {
     BlockPush push;
     push.block = block;
-    push.gradient = std::make_unique<Tensors>(world_->scenario.layout);
+    push.gradient = std::make_shared<Tensors>(world_->scenario.layout);
     for (uint32_t tensor = 0; tensor < weights_.size(); ++tensor) {
       PartSum sum = SumParts(block, [&](uint32_t part) {
         PartSum one;
@@ -142,7 +142,7 @@ class BspTrainer : public Trainer {
   void Poison(BlockPush* push) {
     world_->poison_wanted = false;
     world_->Count(Fault::kPoison);
-    push->poisoned = std::make_unique<Tensors>(*push->gradient);
+    push->poisoned = std::make_shared<Tensors>(*push->gradient);
     std::vector<float>& tensor = (*push->poisoned)[world_->random.Below(weights_.size())];
     tensor[world_->random.Below(tensor.size())] = std::numeric_limits<float>::quiet_NaN();
   }
@@ -172,14 +172,15 @@ class BspTrainer : public Trainer {
     options.sequence = push.ticket;
     if (push.block.first == 0)
       options.learning_rate = StepLearningRate(world_->scenario.seed, step_);
-    const Tensors& gradient = push.poisoned != nullptr ? *push.poisoned : *push.gradient;
+    const std::shared_ptr<Tensors>& gradient =
+        push.poisoned != nullptr ? push.poisoned : push.gradient;
     std::vector<TensorPush> tensors(weights_.size());
     for (size_t tensor = 0; tensor < tensors.size(); ++tensor) {
       tensors[tensor].tensor = static_cast<uint32_t>(tensor);
-      if (push.examples != 0) tensors[tensor].gradient = gradient.View(tensor);
+      if (push.examples != 0) tensors[tensor].gradient = gradient->View(tensor);
       tensors[tensor].into = weights_.Into(tensor);
     }
-    process_->Push(tensors, options, /*want_values=*/last,
+    process_->Push(tensors, /*owner=*/gradient, options, /*want_values=*/last,
                    [this, i, last](const Status& status, const PushResult& result) {
                      Sent(i, last, status, result);
                    });

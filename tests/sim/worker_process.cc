@@ -273,12 +273,13 @@ void WorkerProcess::Pull(std::vector<TensorPull> tensors, const PullOptions& opt
       });
 }
 
-uint64_t WorkerProcess::Push(std::vector<TensorPush> tensors, const PushOptions& options,
-                             bool want_values,
+uint64_t WorkerProcess::Push(std::vector<TensorPush> tensors, std::shared_ptr<const void> owner,
+                             const PushOptions& options, bool want_values,
                              std::function<void(const Status&, const PushResult&)> done) {
   return Begin(
       [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-        client.Push(call, tensors, options, want_values, now, effects);
+        std::vector<std::shared_ptr<const void>> owners(tensors.size(), owner);
+        client.Push(call, tensors, std::move(owners), options, want_values, now, effects);
       },
       options.deadline,
       [this, tensors, options, want_values, done = std::move(done)](const CompleteEffect& end) {

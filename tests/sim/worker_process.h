@@ -56,8 +56,9 @@ class WorkerProcess : public ClientEnd {
   void After(absl::Duration wait, std::function<void()> then);
   void Pull(std::vector<TensorPull> tensors, const PullOptions& options, bool sync,
             std::function<void(const Status&, const PullResult&)> done);
-  // Returns the call, for Cancel.
-  uint64_t Push(std::vector<TensorPush> tensors, const PushOptions& options, bool want_values,
+  // `owner` keeps all gradients alive; null: they are copied. Returns the call, for Cancel.
+  uint64_t Push(std::vector<TensorPush> tensors, std::shared_ptr<const void> owner,
+                const PushOptions& options, bool want_values,
                 std::function<void(const Status&, const PushResult&)> done);
   void NewSequence(std::function<void(const Status&, uint64_t)> done);
   void PutState(uint64_t sequence, const std::string& state,

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -196,9 +197,15 @@ class ClientHarness : public ::testing::Test {
   }
   uint64_t Push(std::vector<TensorPush> pushes, PushOptions options = {},
                 bool want_values = false) {
+    std::vector<std::shared_ptr<const void>> copied(pushes.size());
+    return PushFrom(std::move(copied), std::move(pushes), options, want_values);
+  }
+  uint64_t PushFrom(std::vector<std::shared_ptr<const void>> owners, std::vector<TensorPush> pushes,
+                    PushOptions options = {}, bool want_values = false) {
     if (options.examples == 0) options.examples = 1;
     ClientEffects effects;
-    client_->Push(++last_call_, std::move(pushes), options, want_values, now_, &effects);
+    client_->Push(++last_call_, std::move(pushes), std::move(owners), options, want_values, now_,
+                  &effects);
     Run(&effects);
     return last_call_;
   }

@@ -400,7 +400,7 @@ TEST_F(ClientPushTest, EmptyPartNeedsNoPayload) {
   Start();
   PushOptions options;
   ClientEffects effects;
-  client_->Push(500, {{0, {}}, {1, {}}}, options, false, now_, &effects);
+  client_->Push(500, {{0, {}}, {1, {}}}, {nullptr, nullptr}, options, false, now_, &effects);
   Run(&effects);
   uint64_t id = 0;
   const PushFrame push = NextAs<PushFrame>(0, &id);

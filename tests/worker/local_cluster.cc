@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/pages.h"
+#include "worker/memory_registry.h"
 #include "worker/slice_index.h"
 
 namespace weir {
@@ -42,6 +44,12 @@ class LocalCluster::LocalWorker : public Worker {
     return result;
   }
 
+  Result<TensorMemory> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
+  PayloadTraffic Traffic() const override {
+    absl::MutexLock lock(&cluster_->mu_);
+    return cluster_->nodes_[job_.rank].client->statistics().traffic;
+  }
+
   Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
                                const PullOptions& options) override {
     return Start<PullResult>(
@@ -60,14 +68,16 @@ class LocalCluster::LocalWorker : public Worker {
                                const PushOptions& options) override {
     return Start<PushResult>(
         [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-          client.Push(call, std::move(tensors), options, false, now, effects);
+          std::vector<std::shared_ptr<const void>> owners = memory_.Owners(tensors);
+          client.Push(call, std::move(tensors), std::move(owners), options, false, now, effects);
         });
   }
   Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors,
                                    const PushOptions& options) override {
     return Start<PushResult>(
         [&](Client& client, uint64_t call, absl::Time now, ClientEffects* effects) {
-          client.Push(call, std::move(tensors), options, true, now, effects);
+          std::vector<std::shared_ptr<const void>> owners = memory_.Owners(tensors);
+          client.Push(call, std::move(tensors), std::move(owners), options, true, now, effects);
         });
   }
   Result<PushResult> Skip(uint64_t step, uint32_t part, Deadline) override {
@@ -137,6 +147,7 @@ class LocalCluster::LocalWorker : public Worker {
 
   LocalCluster* const cluster_;
   JobInfo job_;
+  MemoryRegistry memory_{size_t{1} << 30, MapPages};
 };
 
 LocalCluster::LocalCluster(const Options& options) : options_(options) {
@@ -354,6 +365,8 @@ ShardTotals LocalCluster::totals() {
     sum.stale += one.stale;
     sum.duplicate += one.duplicate;
     sum.invalid += one.invalid;
+    sum.payload_bytes += one.payload_bytes;
+    sum.payload_bytes_copied += one.payload_bytes_copied;
   }
   return sum;
 }

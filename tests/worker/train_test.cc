@@ -308,8 +308,8 @@ TEST(TrainTest, StepThatIsCommittedInSomeSlicesOnlyIsFinishedByTheSuccessor) {
   EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
-// Hands calls on, but says kDeadlineExceeded to the first pushes of each kind though they were
-// made.
+// Hands calls on, but says kDeadlineExceeded, or what it is told, to every other push though it was
+// made. Keeps all memory given out, so that no address comes twice.
 class LosingWorker : public Worker {
  public:
   explicit LosingWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
@@ -321,6 +321,11 @@ class LosingWorker : public Worker {
   Result<std::vector<SliceRange>> Slices(uint32_t tensor) const override {
     return worker_->Slices(tensor);
   }
+  Result<TensorMemory> Allocate(size_t bytes) override {
+    memory_.push_back(worker_->Allocate(bytes).value());
+    return memory_.back();
+  }
+  PayloadTraffic Traffic() const override { return worker_->Traffic(); }
   Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
                                const PullOptions& options) override {
     return worker_->PullAsync(std::move(tensors), options);
@@ -335,13 +340,14 @@ class LosingWorker : public Worker {
   }
   Future<PushResult> PushPullAsync(std::vector<TensorPush> tensors,
                                    const PushOptions& options) override {
+    gradients.push_back(tensors[0].gradient.data);
     Future<PushResult> future = worker_->PushPullAsync(std::move(tensors), options);
     sequences.push_back(options.sequence);
     if (++pushes % 2 == 0) return future;
     future.Cancel();  // does nothing where the push has ended
     auto late = std::make_shared<FutureState<PushResult>>();
     (void)future.Get();
-    late->Set(Status(StatusCode::kDeadlineExceeded, "late"));
+    late->Set(Status(code, "late"));
     return Future<PushResult>(late);
   }
   Result<PushResult> Skip(uint64_t step, uint32_t part, Deadline deadline) override {
@@ -358,10 +364,47 @@ class LosingWorker : public Worker {
 
   int pushes = 0;
   std::vector<uint64_t> sequences;
+  std::vector<const void*> gradients;  // of each push, where the first lies
+  StatusCode code = StatusCode::kDeadlineExceeded;
 
  private:
   std::unique_ptr<Worker> worker_;
+  std::vector<TensorMemory> memory_;
 };
+
+TEST(TrainTest, GradientsAreSentFromWhereTheyLieAndAppliedFromTheFrame) {
+  for (const Mode mode : {Mode::kBsp, Mode::kAsp}) {
+    RunSetup setup;
+    setup.cluster.mode = mode;
+    setup.cluster.shards = 2;
+    setup.cluster.gradient_shards = 3;
+    LocalCluster cluster(setup.cluster);
+    const std::unique_ptr<Worker> worker = cluster.Join(0);
+    CountingModel model;
+    ASSERT_TRUE(Train(*worker, model, setup.train).ok());
+    EXPECT_GT(worker->Traffic().sent_bytes, 0u);
+    EXPECT_EQ(worker->Traffic().sent_copied_bytes, 0u);
+    EXPECT_GT(worker->Traffic().received_bytes, 0u);
+    EXPECT_EQ(worker->Traffic().received_copied_bytes, 0u);
+    EXPECT_EQ(cluster.totals().payload_bytes, worker->Traffic().sent_bytes);
+    EXPECT_EQ(cluster.totals().payload_bytes_copied, 0u);
+  }
+}
+
+TEST(TrainTest, MemoryOfAPushOfUnknownEndIsNotWrittenAgain) {
+  RunSetup setup;
+  LocalCluster cluster(setup.cluster);
+  LosingWorker worker(cluster.Join(0));
+  worker.code = StatusCode::kAborted;
+  CountingModel model;
+  const Result<TrainReport> report = Train(worker, model, setup.train);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  ASSERT_GE(worker.gradients.size(), 3u);
+  for (size_t lost = 0; lost < worker.gradients.size(); lost += 2) {
+    for (size_t later = lost + 1; later < worker.gradients.size(); ++later)
+      EXPECT_NE(worker.gradients[lost], worker.gradients[later]) << lost << ", " << later;
+  }
+}
 
 TEST(TrainTest, PushThatWasTooSlowIsAskedForAgainAndCountsOnce) {
   RunSetup setup;

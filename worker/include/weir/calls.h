@@ -73,7 +73,7 @@ struct PullResult {
 struct TensorPush {
   uint32_t tensor = 0;
   TensorView gradient;  // SUMMED over PushOptions::examples; must stay valid and unchanged until
-                        // the call has ended
+                        // the call has ended; sent without a copy from memory of Worker::Allocate
   uint64_t offset = 0;
   uint64_t count = 0;
   // The versions of the weights that the gradient was computed from, one for each slice of the
@@ -170,6 +170,17 @@ struct PushResult {
     }
     return false;
   }
+};
+
+// Payload bytes that a Worker has moved since it connected, and those of them that were copied in
+// user space on the way: from the gradient's memory to what the transport was given, or from what
+// the transport gave to what the weights were decoded from. (Writing the weights to the caller's
+// memory is the delivery and no copy.)
+struct PayloadTraffic {
+  uint64_t sent_bytes = 0;  // of gradients; what is sent or copied again counts again
+  uint64_t sent_copied_bytes = 0;
+  uint64_t received_bytes = 0;  // of answers delivered to calls
+  uint64_t received_copied_bytes = 0;
 };
 
 // Opaque state that a worker left on the servers.

@@ -12,6 +12,7 @@
 
 #include "weir/calls.h"
 #include "weir/future.h"
+#include "weir/memory.h"
 #include "weir/status.h"
 #include "weir/tensor.h"
 
@@ -32,6 +33,9 @@ struct Options {
   std::chrono::milliseconds connect_timeout{60000};
   // Of calls that name none. At least 1 ms.
   std::chrono::milliseconds deadline{60000};
+
+  // Of the memory that Worker::Allocate gives out at a time.
+  uint64_t max_memory_bytes = uint64_t{64} << 30;
 
   // Told what happens (connections lost and found, retries). Called from threads of the Worker, one
   // at a time; it must be quick and must not call the Worker. None: nothing is said. The library
@@ -108,6 +112,15 @@ class Worker {
   // yet.
   virtual Result<std::vector<SliceRange>> Slices(uint32_t tensor) const = 0;
 
+  // Memory for gradients: pushes send from where it lies, on every transport; see weir/memory.h.
+  // Ask for one block for a whole model rather than one a tensor: each takes whole pages. Any time,
+  // also before Declare. kResourceExhausted: beyond Options::max_memory_bytes, or the machine has
+  // none.
+  virtual Result<TensorMemory> Allocate(size_t bytes) = 0;
+
+  // What this Worker has moved, as it was when a call last ended. Any time, also after Close.
+  virtual PayloadTraffic Traffic() const = 0;
+
   // Reads tensors. Each slice is one version, never torn; slices may differ in version unless
   // PullOptions::step is given.
   virtual Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
@@ -116,9 +129,10 @@ class Worker {
     return PullAsync(std::move(tensors), options).Get();
   }
 
-  // Sends a gradient. Ends, in bulk synchronous training, when the step has committed. The gradient
-  // is copied while the call is under way, at most 64 MiB of it at a time for each shard. Outside
-  // bulk synchronous training each slice stands alone.
+  // Sends a gradient. Ends, in bulk synchronous training, when the step has committed. A gradient
+  // that lies whole in memory of Allocate is sent from there; another is copied while the call is
+  // under way, at most 64 MiB of it at a time for each shard. Outside bulk synchronous training
+  // each slice stands alone.
   virtual Future<PushResult> PushAsync(std::vector<TensorPush> tensors,
                                        const PushOptions& options) = 0;
   Result<PushResult> Push(std::vector<TensorPush> tensors, const PushOptions& options) {
