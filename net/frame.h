@@ -3,6 +3,7 @@
 #define WEIR_NET_FRAME_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -19,6 +20,8 @@ namespace weir {
 // them to and from the wire.
 
 constexpr uint32_t kProtocol = 1;  // the one this build speaks
+
+constexpr size_t kMaxBatchFrames = 4096;
 
 // Bits of HelloFrame::features and HelloReplyFrame::features.
 constexpr uint64_t kFeatureBatches = uint64_t{1} << 0;

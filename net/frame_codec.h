@@ -37,8 +37,8 @@ size_t EncodedFrameSize(const ServerFrame& frame);
 // Accepts every legal encoding of the messages, with the result of the generated parser; canonical
 // ones (fields in order, as the generated classes and EncodeFrame write them) without a copy of the
 // payload. A field from 16 up of the frame that this build does not know makes it an UnknownFrame,
-// whatever else it holds. `want_values` of a push-pull is true. Enumerators beyond 255 become 255,
-// which none of them is.
+// whatever else it holds; a batch, which net/frame_batch.h reads, is one of its number.
+// `want_values` of a push-pull is true. Enumerators beyond 255 become 255, which none of them is.
 //
 // INVALID_ARGUMENT, a sentence: not an encoding of the message (truncated, a bad varint, an
 // impossible wire type, a length beyond the end, text that is not UTF-8), or text or a repeated

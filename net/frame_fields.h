@@ -301,6 +301,14 @@ struct FieldsOf<ServerFrame> {
   }
 };
 
+// Of the kind that holds frames, which is none to a Frame.
+template <typename Frame>
+constexpr uint32_t kBatchNumber = 0;
+template <>
+inline constexpr uint32_t kBatchNumber<ClientFrame> = 25;
+template <>
+inline constexpr uint32_t kBatchNumber<ServerFrame> = 24;
+
 // Makes `frame` hold the kind of field `number`, empty; false when there is none of that number.
 template <typename Frame, typename Kind>
 bool EmplaceIf(uint32_t number, Frame* frame) {

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "net/frame_fields.h"
+#include "net/frame_writer.h"
 #include "net/wire_scan.h"
 #include "weir/v1/parameter_service.pb.h"
 
@@ -24,21 +25,30 @@ using google::protobuf::Reflection;
 
 // Fields that an honest frame may have beside its repeated ones.
 constexpr size_t kOtherFields = 256;
+// The most that a frame of a batch has of them, itself included.
+constexpr size_t kFieldsInBatch = 32;
 
 template <typename Frame>
 struct WireOf;
 template <>
 struct WireOf<ClientFrame> {
   using Message = v1::ClientFrame;
+  static constexpr WireFrame kFrame = WireFrame::kClient;
   static size_t MaxFields(const FrameLimits& limits) { return limits.max_tensors + kOtherFields; }
 };
 template <>
 struct WireOf<ServerFrame> {
   using Message = v1::ServerFrame;
+  static constexpr WireFrame kFrame = WireFrame::kServer;
   static size_t MaxFields(const FrameLimits& limits) {
     return limits.max_tensors + limits.max_slices + kOtherFields;
   }
 };
+template <typename Frame>
+WireScanLimits ScanLimits(const FrameLimits& limits) {
+  return {WireOf<Frame>::MaxFields(limits),
+          limits.max_tensors + limits.max_slices + kMaxBatchFrames * kFieldsInBatch};
+}
 
 // Copies the fields of a generated message; the payload borrows from it.
 class MessageReader {
@@ -163,44 +173,106 @@ uint32_t KnownKind(const ProtoMessage& message) {
   return field == nullptr ? 0 : static_cast<uint32_t>(field->number());
 }
 
+// The message, owning a copy of its bytes.
 template <typename Frame>
-absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
+absl::StatusOr<std::shared_ptr<typename WireOf<Frame>::Message>> ParseMessage(
+    const Payload& wire, const FrameLimits& limits) {
   std::string flat(wire.size(), '\0');
   wire.CopyTo(&flat[0]);
-  absl::Status status = ScanWire(flat, WireOf<Frame>::MaxFields(limits));
+  const absl::Status status = ScanWire(flat, WireOf<Frame>::kFrame, ScanLimits<Frame>(limits));
   if (!status.ok()) return status;
   auto message = std::make_shared<typename WireOf<Frame>::Message>();
   if (!message->ParseFromString(flat)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a frame of ", flat.size(), " bytes is no encoding of ", message->GetTypeName()));
   }
+  return message;
+}
 
-  Frame frame;
-  MessageReader envelope(*message, limits, message, &status);
-  frame_fields::VisitFields(envelope, frame);
-  if (const uint32_t unknown = UnknownKind(*message)) {
-    frame.kind = UnknownFrame{unknown};
-  } else if (const uint32_t number = KnownKind(*message)) {
-    if (!frame_fields::EmplaceKind(number, &frame)) frame.kind = UnknownFrame{number};
+// Reads `message`, which `owner` keeps alive.
+template <typename Frame>
+absl::Status ReadMessage(const typename WireOf<Frame>::Message& message,
+                         const std::shared_ptr<const void>& owner, const FrameLimits& limits,
+                         Frame* frame) {
+  absl::Status status;
+  MessageReader envelope(message, limits, owner, &status);
+  frame_fields::VisitFields(envelope, *frame);
+  if (const uint32_t unknown = UnknownKind(message)) {
+    frame->kind = UnknownFrame{unknown};
+  } else if (const uint32_t number = KnownKind(message)) {
+    if (!frame_fields::EmplaceKind(number, frame)) frame->kind = UnknownFrame{number};
     frame_fields::VisitKind(
-        frame, [&envelope](uint32_t field, auto& kind) { envelope.Message(field, kind); });
+        *frame, [&envelope](uint32_t field, auto& kind) { envelope.Message(field, kind); });
+  }
+  frame_fields::Settle(frame);
+  return status;
+}
+
+// `envelope` is what the message says beside its batch.
+template <typename Frame>
+absl::Status CheckBatch(const typename WireOf<Frame>::Message& message, const Frame& envelope) {
+  const auto& frames = message.batch().frames();
+  if (MeasureFrame(envelope).header != 0)
+    return absl::InvalidArgumentError("a batch of frames with an envelope of its own");
+  if (frames.empty()) return absl::InvalidArgumentError("a batch without frames");
+  if (static_cast<size_t>(frames.size()) > kMaxBatchFrames) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a batch of ", frames.size(), " frames; the limit is ", kMaxBatchFrames));
+  }
+  for (const auto& frame : frames) {
+    if (frame.has_batch()) return absl::InvalidArgumentError("a batch of frames within a batch");
+  }
+  return absl::OkStatus();
+}
+
+template <typename Frame>
+absl::StatusOr<Frame> Parse(const Payload& wire, const FrameLimits& limits) {
+  auto message = ParseMessage<Frame>(wire, limits);
+  if (!message.ok()) return message.status();
+  Frame frame;
+  const absl::Status status = ReadMessage<Frame>(**message, *message, limits, &frame);
+  if (!status.ok()) return status;
+  return frame;
+}
+
+template <typename Frame>
+absl::StatusOr<std::vector<Frame>> ParseAll(const Payload& wire, const FrameLimits& limits) {
+  auto parsed = ParseMessage<Frame>(wire, limits);
+  if (!parsed.ok()) return parsed.status();
+  const auto& message = **parsed;
+  std::vector<Frame> frames(1);
+  absl::Status status = ReadMessage<Frame>(message, *parsed, limits, &frames[0]);
+  if (status.ok() && message.has_batch() && UnknownKind(message) == 0) {
+    status = CheckBatch(message, frames[0]);
+    frames.clear();
+    for (int i = 0; status.ok() && i < message.batch().frames_size(); ++i) {
+      status =
+          ReadMessage<Frame>(message.batch().frames(i), *parsed, limits, &frames.emplace_back());
+    }
   }
   if (!status.ok()) return status;
-  frame_fields::Settle(&frame);
-  return frame;
+  return frames;
 }
 
 }  // namespace
 
 template <>
-absl::StatusOr<ClientFrame> ParseFrame<ClientFrame>(const Payload& wire,
-                                                    const FrameLimits& limits) {
+absl::StatusOr<ClientFrame> ParseFrame(const Payload& wire, const FrameLimits& limits) {
   return Parse<ClientFrame>(wire, limits);
 }
 template <>
-absl::StatusOr<ServerFrame> ParseFrame<ServerFrame>(const Payload& wire,
-                                                    const FrameLimits& limits) {
+absl::StatusOr<ServerFrame> ParseFrame(const Payload& wire, const FrameLimits& limits) {
   return Parse<ServerFrame>(wire, limits);
+}
+template <>
+absl::StatusOr<std::vector<ClientFrame>> ParseFrames(const Payload& message,
+                                                     const FrameLimits& limits) {
+  return ParseAll<ClientFrame>(message, limits);
+}
+template <>
+absl::StatusOr<std::vector<ServerFrame>> ParseFrames(const Payload& message,
+                                                     const FrameLimits& limits) {
+  return ParseAll<ServerFrame>(message, limits);
 }
 
 }  // namespace weir

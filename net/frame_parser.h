@@ -2,6 +2,8 @@
 #ifndef WEIR_NET_FRAME_PARSER_H_
 #define WEIR_NET_FRAME_PARSER_H_
 
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "net/frame.h"
 #include "net/frame_codec.h"
@@ -14,6 +16,10 @@ namespace weir {
 // net/frame_codec.h. REQUIRES: wire.size() <= limits.max_frame_bytes.
 template <typename Frame>  // ClientFrame, ServerFrame
 absl::StatusOr<Frame> ParseFrame(const Payload& wire, const FrameLimits& limits);
+
+// The same of a message that is a frame or a batch of frames; see net/frame_batch.h.
+template <typename Frame>
+absl::StatusOr<std::vector<Frame>> ParseFrames(const Payload& message, const FrameLimits& limits);
 
 }  // namespace weir
 

@@ -74,13 +74,47 @@ class ChunkCursor {
 class CanonicalReader {
  public:
   CanonicalReader(const Payload& wire, const FrameLimits& limits)
-      : cursor_(wire), limits_(limits), limit_(wire.size()) {
+      : cursor_(wire),
+        limits_(limits),
+        entries_left_(limits.max_tensors + limits.max_slices),
+        limit_(wire.size()) {
     NextTag();
   }
 
-  bool ok() const { return ok_; }
-  bool at_end() const { return tag_ == kEnd; }
   uint32_t next_number() const { return tag_ >> 3; }
+
+  // One frame, up to the end of its message.
+  template <typename Frame>
+  bool ReadFrame(Frame& frame) {
+    VisitFields(*this, frame);
+    if (!at_end()) {
+      if (!frame_fields::EmplaceKind(next_number(), &frame)) return false;
+      frame_fields::VisitKind(frame,
+                              [this](uint32_t number, auto& kind) { Message(number, kind); });
+    }
+    frame_fields::Settle(&frame);
+    return ok_ && at_end();
+  }
+
+  // A batch, the one field of its message; its frames are the one field of it.
+  template <typename Frame>
+  bool ReadBatch(std::vector<Frame>& frames) {
+    if (!Take(frame_fields::kBatchNumber<Frame>, kLength)) return false;
+    const size_t end = Enter();
+    NextTag();
+    while (Take(/*number=*/1, kLength)) {
+      if (frames.size() == kMaxBatchFrames) return false;
+      const size_t outer = Enter();
+      NextTag();
+      if (!ReadFrame(frames.emplace_back())) return false;
+      limit_ = outer;
+      NextTag();
+    }
+    if (!at_end()) return false;
+    limit_ = end;
+    NextTag();
+    return ok_ && at_end() && !frames.empty();
+  }
 
   void U64(uint32_t number, uint64_t& out) {
     if (!Take(number, kVarint)) return;
@@ -126,7 +160,7 @@ class CanonicalReader {
   }
   void Texts(uint32_t number, std::vector<std::string>& out) {
     while (Take(number, kLength)) {
-      if (out.size() == limits_.max_tensors) return Fail();
+      if (out.size() == limits_.max_tensors || entries_left_-- == 0) return Fail();
       TakeText(out.emplace_back());
       RequireAscii(out.back());
       NextTag();
@@ -168,6 +202,7 @@ class CanonicalReader {
   static constexpr uint32_t kLength = 2;
   static constexpr uint32_t kEnd = 0;  // no field has the number 0
 
+  bool at_end() const { return tag_ == kEnd; }
   size_t left() const { return limit_ - cursor_.position(); }
 
   // Nothing more is read after this.
@@ -245,38 +280,49 @@ class CanonicalReader {
   template <typename M>
   void Repeated(uint32_t number, size_t max, std::vector<M>& out) {
     while (Take(number, kLength)) {
-      if (out.size() == max) return Fail();
+      if (out.size() == max || entries_left_-- == 0) return Fail();
       Message(number, out.emplace_back());
     }
   }
 
   ChunkCursor cursor_;
   const FrameLimits& limits_;
-  size_t limit_;  // where the message being read ends
+  size_t
+      entries_left_;  // of repeated fields, in the whole message: a batch has no more than a frame
+  size_t limit_;      // where the message being read ends
   uint32_t tag_ = kEnd;
   bool ok_ = true;
 };
 
 template <typename Frame>
-bool Read(const Payload& wire, const FrameLimits& limits, Frame* frame) {
+bool ReadOne(const Payload& wire, const FrameLimits& limits, Frame* frame) {
   CanonicalReader reader(wire, limits);
-  VisitFields(reader, *frame);
-  if (!reader.at_end()) {
-    if (!frame_fields::EmplaceKind(reader.next_number(), frame)) return false;
-    frame_fields::VisitKind(
-        *frame, [&reader](uint32_t number, auto& kind) { reader.Message(number, kind); });
-  }
-  frame_fields::Settle(frame);
-  return reader.ok() && reader.at_end();
+  return reader.ReadFrame(*frame);
+}
+
+template <typename Frame>
+bool ReadAll(const Payload& message, const FrameLimits& limits, std::vector<Frame>* frames) {
+  CanonicalReader reader(message, limits);
+  if (reader.next_number() != frame_fields::kBatchNumber<Frame>)
+    return reader.ReadFrame(frames->emplace_back());
+  return reader.ReadBatch(*frames);
 }
 
 }  // namespace
 
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ClientFrame* frame) {
-  return Read(wire, limits, frame);
+  return ReadOne(wire, limits, frame);
 }
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ServerFrame* frame) {
-  return Read(wire, limits, frame);
+  return ReadOne(wire, limits, frame);
+}
+bool ReadCanonicalFrames(const Payload& message, const FrameLimits& limits,
+                         std::vector<ClientFrame>* frames) {
+  return ReadAll(message, limits, frames);
+}
+bool ReadCanonicalFrames(const Payload& message, const FrameLimits& limits,
+                         std::vector<ServerFrame>* frames) {
+  return ReadAll(message, limits, frames);
 }
 
 }  // namespace weir

@@ -2,6 +2,8 @@
 #ifndef WEIR_NET_FRAME_READER_H_
 #define WEIR_NET_FRAME_READER_H_
 
+#include <vector>
+
 #include "net/frame.h"
 #include "net/frame_codec.h"
 
@@ -15,6 +17,12 @@ namespace weir {
 // accepts, it reads as the generated parser would.
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ClientFrame* frame);
 bool ReadCanonicalFrame(const Payload& wire, const FrameLimits& limits, ServerFrame* frame);
+
+// The same of a message that is a frame or a batch of frames.
+bool ReadCanonicalFrames(const Payload& message, const FrameLimits& limits,
+                         std::vector<ClientFrame>* frames);
+bool ReadCanonicalFrames(const Payload& message, const FrameLimits& limits,
+                         std::vector<ServerFrame>* frames);
 
 }  // namespace weir
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/base/casts.h"
-#include "absl/numeric/bits.h"
 #include "net/frame_fields.h"
+#include "net/varint.h"
 
 namespace weir {
 namespace {
@@ -19,9 +19,6 @@ constexpr uint32_t kVarint = 0;
 constexpr uint32_t kFixed64 = 1;
 constexpr uint32_t kLength = 2;
 
-size_t VarintSize(uint64_t value) {
-  return (static_cast<size_t>(absl::bit_width(value | 1)) + 6) / 7;
-}
 size_t TagSize(uint32_t number) { return VarintSize(uint64_t{number} << 3); }
 
 // Proto enums are int32: a negative one takes ten bytes.
@@ -146,10 +143,7 @@ class Writer {
   const Payload* payload() const { return payload_; }
 
  private:
-  void Varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) *out_++ = static_cast<char>(value | 0x80);
-    *out_++ = static_cast<char>(value);
-  }
+  void Varint(uint64_t value) { out_ = PutVarint(value, out_); }
   void Tag(uint32_t number, uint32_t wire_type) { Varint(number << 3 | wire_type); }
   void Delimited(uint32_t number, const std::string& value) {
     Tag(number, kLength);

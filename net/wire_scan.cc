@@ -10,9 +10,43 @@ namespace {
 
 constexpr int kMaxGroupDepth = 64;
 
-// The one message of a client's frame that lies two levels down, where other payloads are bytes.
-constexpr uint32_t kPushPull = 20;
-constexpr uint32_t kPushOfPushPull = 1;
+// What the content of a length-delimited field is to the parser, as far as it counts here.
+enum class Shape {
+  kBytes,    // nothing that holds fields
+  kMessage,  // fields, none of which holds fields
+  kClientFrame,
+  kServerFrame,
+  kPushPull,
+  kBindReply,
+  kClientBatch,
+  kServerBatch,
+};
+
+// The shape of field `number` of a message of shape `shape`.
+Shape ShapeOf(Shape shape, uint32_t number) {
+  switch (shape) {
+    case Shape::kClientFrame:
+      return number == 20 ? Shape::kPushPull : number == 25 ? Shape::kClientBatch : Shape::kMessage;
+    case Shape::kServerFrame:
+      return number == 17   ? Shape::kBindReply
+             : number == 24 ? Shape::kServerBatch
+                            : Shape::kMessage;
+    case Shape::kPushPull:
+      return number == 1 ? Shape::kMessage : Shape::kBytes;
+    case Shape::kBindReply:
+      return number <= 2 ? Shape::kMessage : Shape::kBytes;
+    case Shape::kClientBatch:
+      return number == 1 ? Shape::kClientFrame : Shape::kBytes;
+    case Shape::kServerBatch:
+      return number == 1 ? Shape::kServerFrame : Shape::kBytes;
+    case Shape::kMessage:
+    case Shape::kBytes:
+      break;
+  }
+  return Shape::kBytes;
+}
+
+bool IsBatch(Shape shape) { return shape == Shape::kClientBatch || shape == Shape::kServerBatch; }
 
 absl::Status Wrong(absl::string_view what, size_t position) {
   return absl::InvalidArgumentError(
@@ -121,34 +155,48 @@ class Scanner {
   uint32_t number_ = 0;
 };
 
-// The fields of a submessage, up to the first that is damaged: whether it is well formed is for the
-// parser to say. Stops soon after `max_fields`.
-size_t CountFields(absl::string_view message, bool is_push_pull, size_t max_fields) {
-  size_t below = 0;
+// Counts the fields of a submessage and of those below, up to the first that is damaged: whether it
+// is well formed is for the parser to say. Stops soon after `max_fields`. False: a batch lies in
+// it.
+bool CountFields(absl::string_view message, Shape shape, size_t max_fields, size_t* fields) {
+  if (shape == Shape::kBytes) return true;
   Scanner scanner(message);
   absl::string_view content;
-  while (scanner.fields() + below <= max_fields && !scanner.at_end()) {
-    if (!scanner.Field(&content).ok()) break;
-    if (is_push_pull && scanner.number() == kPushOfPushPull)
-      below += CountFields(content, /*is_push_pull=*/false, max_fields);
+  while (*fields <= max_fields && !scanner.at_end()) {
+    ++*fields;
+    const size_t before = scanner.fields();
+    const bool sound = scanner.Field(&content).ok();
+    *fields += scanner.fields() - before - 1;  // those of a group
+    if (!sound) break;
+    const Shape below = ShapeOf(shape, scanner.number());
+    if (content.empty()) continue;
+    if (IsBatch(below) || !CountFields(content, below, max_fields, fields)) return false;
   }
-  return scanner.fields() + below;
+  return true;
+}
+
+absl::Status TooMany(const char* what, size_t max_fields) {
+  return absl::InvalidArgumentError(absl::StrCat(what, " of more than ", max_fields, " fields"));
 }
 
 }  // namespace
 
-absl::Status ScanWire(absl::string_view message, size_t max_fields) {
+absl::Status ScanWire(absl::string_view message, WireFrame frame, const WireScanLimits& limits) {
+  const Shape shape = frame == WireFrame::kClient ? Shape::kClientFrame : Shape::kServerFrame;
   size_t below = 0;
+  size_t batched = 0;
   Scanner outer(message);
   absl::string_view content;
   while (!outer.at_end()) {
     const absl::Status status = outer.Field(&content);
     if (!status.ok()) return status;
-    below += CountFields(content, outer.number() == kPushPull, max_fields);
-    if (outer.fields() + below > max_fields) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a frame of more than ", max_fields, " fields"));
+    const Shape inner = ShapeOf(shape, outer.number());
+    if (!CountFields(content, inner, IsBatch(inner) ? limits.max_batch_fields : limits.max_fields,
+                     IsBatch(inner) ? &batched : &below)) {
+      return absl::InvalidArgumentError("a batch of frames within a batch");
     }
+    if (outer.fields() + below > limits.max_fields) return TooMany("a frame", limits.max_fields);
+    if (batched > limits.max_batch_fields) return TooMany("a batch", limits.max_batch_fields);
   }
   return absl::OkStatus();
 }

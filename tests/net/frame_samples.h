@@ -15,7 +15,7 @@ using Random = std::mt19937_64;
 
 // Fills `message` with seeded content: numbers of all lengths, texts, payloads, one kind of its
 // oneof. What the frames' structs cannot hold is left out: enumerators beyond 255, shapes of more
-// than 16 dimensions, a push_pull without a push or values.
+// than 16 dimensions, a push_pull without a push or values, a batch.
 void FillAtRandom(Random& random, google::protobuf::Message* message);
 
 // Another legal encoding of `wire`, an encoding of a message of type `like`: fields in another
