@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/build_info.h"
+#include "core/transport.h"
 #include "launcher/coordinator_codec.h"
 #include "launcher/counted.h"
 #include "launcher/server_shards.h"
@@ -63,13 +64,54 @@ absl::Status ServerProcess::Listen() {
   host.address = absl::StrCat(options_.host, ":", options_.port);
   host.has_token = !options_.job_token.empty();
   host.services = options_.services;
-  host.services.push_back(sessions_->service());
-  absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
-  if (!server.ok()) return server.status();
-  server_ = *std::move(server);
+  host.queued = {sessions_->queued()};
+  absl::Status status = ListenAt(std::move(host));
+  if (!status.ok()) return status;
   const std::string& coordinator =
       options_.coordinator.empty() ? server_->address() : options_.coordinator;
   coordinator_ = std::make_unique<CoordinatorClient>(coordinator);
+  return absl::OkStatus();
+}
+
+// A socket that cannot be had is no failure yet: most jobs do without.
+absl::Status ServerProcess::ListenAt(ServerHost::Options host) {
+  RemoveStaleSocketDirectories(options_.socket_bases);
+  absl::StatusOr<std::unique_ptr<SocketDirectory>> sockets =
+      SocketDirectory::Make(options_.socket_bases);
+  if (sockets.ok()) sockets_ = *std::move(sockets);
+  host.sockets = sockets_.get();
+  no_socket_ = std::string(sockets.status().message());
+  absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
+  if (!server.ok() && host.sockets != nullptr) {
+    no_socket_ = std::string(server.status().message());
+    host.sockets = nullptr;
+    server = ServerHost::Start(host);
+    sockets_.reset();
+  }
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  return absl::OkStatus();
+}
+
+// What the job's transport means to this server, known once it has joined.
+absl::Status ServerProcess::SettleTransport() {
+  const absl::StatusOr<Transport> transport =
+      TransportOf(static_cast<uint32_t>(joined_.settings().transport()));
+  if (!transport.ok()) return transport.status();
+  if (*transport == Transport::kTcp) {
+    if (sockets_ != nullptr) sockets_->Remove();
+    return absl::OkStatus();
+  }
+  if (sockets_ != nullptr) {
+    LOG(INFO) << "and at " << server_->socket_path();
+    return absl::OkStatus();
+  }
+  const std::string why = absl::StrCat("this server has no Unix socket: ", no_socket_);
+  if (*transport != Transport::kAuto) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the job's transport is ", TransportName(*transport), ", and ", why));
+  }
+  LOG(WARNING) << why;
   return absl::OkStatus();
 }
 
@@ -88,6 +130,10 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   request.set_has_rank(options_.rank.has_value());
   request.set_rank(options_.rank.value_or(0));
   request.set_address(AdvertisedAddress());
+  if (sockets_ != nullptr) {
+    request.set_uds_path(server_->socket_path());
+    request.set_host_key(options_.host_key);
+  }
   request.set_host(options_.host_name);
   request.set_process_id(static_cast<uint64_t>(getpid()));
   request.set_build_id(BuildId());
@@ -190,6 +236,14 @@ v1::PushTotals ServerProcess::Totals() {
   return ToProto(counts);
 }
 
+v1::SessionTotals ServerProcess::Sessions() {
+  const SessionHost::Statistics statistics = sessions_->statistics();
+  SessionCounts counts;
+  counts.tcp = statistics.workers_over_tcp;
+  counts.uds = statistics.workers_over_uds;
+  return ToProto(counts);
+}
+
 uint64_t ServerProcess::Step() {
   uint64_t step = ~uint64_t{0};
   for (auto& shard : shards_) step = std::min(step, shard->status().step);
@@ -201,6 +255,7 @@ absl::Status ServerProcess::Heartbeat(absl::Duration limit, bool* stop) {
   request.set_serving(Serving());
   request.set_step(Step());
   *request.mutable_pushes() = Totals();
+  *request.mutable_sessions() = Sessions();
   for (auto& shard : shards_) {
     if (request.waits_for().empty()) request.set_waits_for(shard->status().waits_for);
   }
@@ -216,6 +271,7 @@ absl::Status ServerProcess::Leave() {
   auto request = Named<v1::LeaveRequest>();
   request.set_step(Step());
   *request.mutable_pushes() = Totals();
+  *request.mutable_sessions() = Sessions();
   LOG(INFO) << "leaves at step " << request.step() << ": " << request.pushes().ShortDebugString();
   return coordinator_->Leave(request, kCallLimit);
 }
@@ -223,7 +279,8 @@ absl::Status ServerProcess::Leave() {
 absl::Status ServerProcess::Serve(const sigset_t& signals) {
   absl::Status status = Join(signals);
   if (!status.ok()) return status;
-  status = MakeShards();
+  status = SettleTransport();
+  if (status.ok()) status = MakeShards();
   const absl::Duration lease = absl::Milliseconds(joined_.lease_ms());
   absl::Time heard = absl::Now();
   bool stop = false;

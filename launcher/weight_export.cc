@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/weight_export.h"
 
+#include <grpcpp/completion_queue.h>
+
 #include <memory>
 #include <utility>
 
@@ -10,8 +12,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/build_info.h"
+#include "core/transport.h"
 #include "net/channel.h"
+#include "net/completion_loop.h"
 #include "net/session_client.h"
+#include "net/socket_directory.h"
 
 namespace weir {
 namespace {
@@ -19,18 +24,31 @@ namespace {
 constexpr uint64_t kMaxBytesInFlight = uint64_t{32} << 20;
 constexpr size_t kMaxRequestsInFlight = 64;
 
+// The shard's socket where it can be used, else its address: a reader may be on any host.
+std::string AddressOf(const JobStatus& job, uint32_t shard, const std::string& host_key) {
+  const ShardAddress& address = job.layout.shard_addresses[shard];
+  const absl::StatusOr<std::vector<Route>> routes = PickRoutes(address, Transport::kAuto, host_key);
+  if (!routes.ok() || routes->front().transport != Transport::kUds ||
+      !CheckSocket(address.uds_path).ok()) {
+    return address.address;
+  }
+  return routes->front().address;
+}
+
 // Reads the slices of one shard into `weights`, a window of requests at a time.
 //
-// Frames come on gRPC's threads, one at a time; whoever waits for the end does so on another.
+// Frames come on the loop, one at a time; whoever waits for the end does so on another thread.
 // Slices of different shards are different memory, so that readers share `weights` without a lock.
 class ShardReader : public SessionClientHandler {
  public:
-  ShardReader(const JobStatus& job, const std::string& job_token, uint32_t shard, Weights* weights)
+  ShardReader(const JobStatus& job, const std::string& job_token, const std::string& host_key,
+              uint32_t shard, CompletionLoop* loop, Weights* weights)
       : job_(job), shard_(shard), weights_(*weights) {
     for (const SliceSpec& slice : job.layout.slices) {
       if (slice.shard == shard) slices_.push_back(slice);
     }
-    client_ = std::make_unique<SessionClient>(MakeChannel(job.layout.shard_addresses[shard].address), this);
+    client_ =
+        std::make_unique<SessionClient>(MakeChannel(AddressOf(job, shard, host_key)), loop, this);
     HelloFrame hello;
     hello.job_id = std::string(job.job_id.begin(), job.job_id.end());
     hello.job_token = job_token;
@@ -162,13 +180,17 @@ std::vector<WeightsView> Weights::Views() const {
 
 absl::StatusOr<std::unique_ptr<Weights>> ReadWeights(const JobStatus& job,
                                                      const std::string& job_token,
+                                                     const std::string& host_key,
                                                      absl::Duration limit) {
   if (!job.layout_ready)
     return absl::FailedPreconditionError("the job has no layout yet: there are no weights");
   auto weights = std::make_unique<Weights>(job.layout.tensors);
+  CompletionLoop loop(std::make_unique<grpc::CompletionQueue>(), {});
+  loop.Start();
   std::vector<std::unique_ptr<ShardReader>> readers;
   for (uint32_t shard = 0; shard < job.layout.shard_addresses.size(); ++shard) {
-    readers.push_back(std::make_unique<ShardReader>(job, job_token, shard, weights.get()));
+    readers.push_back(
+        std::make_unique<ShardReader>(job, job_token, host_key, shard, &loop, weights.get()));
   }
   const absl::Time deadline = absl::Now() + limit;
   std::vector<std::string> silent;

@@ -17,6 +17,11 @@ namespace weir {
 // to FrameLimits.
 constexpr int kMaxControlMessageBytes = 64 << 20;
 
+// How far a receiver lets its peer go ahead of what it has read, on a connection that carries
+// payloads. Fixed: gRPC's own probing of the bandwidth makes buffers come and go, and with them the
+// pages of memory, at half of the throughput. (Measured: docs/performance.md.)
+constexpr int kPayloadLookaheadBytes = 8 << 20;
+
 // How a connection to a Weir process is made.
 struct ChannelOptions {
   absl::Duration keepalive_interval =
@@ -26,6 +31,7 @@ struct ChannelOptions {
   absl::Duration connect_timeout = absl::Seconds(5);
   absl::Duration max_reconnect_delay = absl::Seconds(1);
   int max_message_bytes = 4 << 20;  // either way
+  bool carries_payloads = false;    // a session's: kPayloadLookaheadBytes
 };
 
 // A channel of its own to `address`, host:port: one TCP connection that no other channel shares, so

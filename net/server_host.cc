@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/server_host.h"
 
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -20,6 +22,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "net/channel.h"
+#include "net/completion_loop.h"
+#include "net/health_service.h"
+#include "net/queued_service.h"
 
 namespace weir {
 namespace {
@@ -80,6 +86,24 @@ struct Bound {
   int socket = 0;
 };
 
+// Takes the plugins away: linking that of reflection alone puts it into every server.
+class NoPlugins final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->clear();
+  }
+};
+
+// What a server of queued services is given beside what every server is.
+void ConfigureQueued(const ServerHost::Options& options, grpc::ServerBuilder* builder) {
+  if (options.services.empty()) builder->SetOption(std::make_unique<NoPlugins>());
+  // As net/channel.h does for its end.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kPayloadLookaheadBytes);
+  for (QueuedService* queued : options.queued) builder->RegisterService(queued->service());
+}
+
 void Configure(const ServerHost::Options& options, Bound* bound, grpc::ServerBuilder* builder) {
   builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), &bound->port);
   if (options.sockets != nullptr) {
@@ -108,30 +132,75 @@ void Configure(const ServerHost::Options& options, Bound* bound, grpc::ServerBui
 
 class ServerHost::Core {
  public:
-  Core(std::unique_ptr<grpc::Server> server, std::string address, int port, std::string socket_path)
-      : address_(std::move(address)),
-        port_(port),
-        socket_path_(std::move(socket_path)),
-        server_(std::move(server)) {}
+  explicit Core(const Options& options) : queued_(options.queued) {
+    if (!queued_.empty() && options.services.empty()) queued_.push_back(&health_);
+    socket_path_ = SocketPath(options);
+  }
 
   int port() const { return port_; }
   const std::string& address() const { return address_; }
   const std::string& socket_path() const { return socket_path_; }
 
-  void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
+  // Binds; what it could is in the answer.
+  Bound Build(const Options& options) {
+    Bound bound;
+    grpc::ServerBuilder builder;
+    Configure(options, &bound, &builder);
+    if (!options.queued.empty()) {
+      ConfigureQueued(options, &builder);
+      if (options.services.empty()) builder.RegisterService(health_.service());
+      for (int i = 0; i < options.queue_threads; ++i) {
+        CompletionLoop::Options loop;
+        loop.thread_name = absl::StrCat("weir-net-", i);
+        loops_.push_back(std::make_unique<CompletionLoop>(builder.AddCompletionQueue(), loop));
+      }
+    }
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) bound.socket = 0;
+    port_ = bound.port;
+    address_ = absl::StrCat(options.address.substr(0, options.address.rfind(':')), ":", port_);
+    return bound;
+  }
+
+  void Begin() {
+    begun_ = true;
+    std::vector<CompletionLoop*> loops;
+    for (auto& loop : loops_) {
+      loop->Start();
+      loops.push_back(loop.get());
+    }
+    for (QueuedService* queued : queued_) queued->Begin(loops);
+  }
+
+  void SetServing(bool serving) {
+    health_.SetServing(serving);
+    // Null: a server of queued services alone.
+    if (auto* const health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
+  }
 
   void Shutdown(absl::Duration grace) {
     absl::MutexLock lock(&mu_);  // its only use: the second caller waits for the first
-    server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
-    server_->Wait();
+    if (server_ != nullptr) {
+      server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+      server_->Wait();
+    }
+    if (begun_) {
+      for (QueuedService* queued : queued_) queued->End();
+      begun_ = false;
+    }
+    for (auto& loop : loops_) loop->Shutdown();
   }
 
  private:
-  const std::string address_;
-  const int port_;
-  const std::string socket_path_;
-  const std::unique_ptr<grpc::Server> server_;  // self-synchronised
+  std::vector<QueuedService*> queued_;
+  HealthService health_;
+  std::string address_;
+  int port_ = 0;
+  std::string socket_path_;
+  std::vector<std::unique_ptr<CompletionLoop>> loops_;
+  std::unique_ptr<grpc::Server> server_;  // self-synchronised
   absl::Mutex mu_;
+  bool begun_ = false;  // set before the host is anybody's
 };
 
 absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& options) {
@@ -142,27 +211,23 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
         absl::StrCat("a listener off loopback (", options.address,
                      ") does not start without the job's token: give one"));
   }
-  // Once a process; both only add to what servers built from now on offer.
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Of the whole process, both; read when a server is built.
+  const bool only_queued = options.services.empty() && !options.queued.empty();
+  grpc::EnableDefaultHealthCheckService(!only_queued);
+  if (!only_queued) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
-  Bound bound;
-  grpc::ServerBuilder builder;
-  Configure(options, &bound, &builder);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  std::unique_ptr<ServerHost> host(new ServerHost(std::make_unique<Core>(options)));
+  const Bound bound = host->core_->Build(options);
   if (bound.port == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", options.address, ": ", WhyNot(*where)));
   }
-  if (server == nullptr || (options.sockets != nullptr && bound.socket == 0)) {
+  if (options.sockets != nullptr && bound.socket == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on the Unix socket ", SocketPath(options)));
   }
-  const std::string address =
-      absl::StrCat(options.address.substr(0, options.address.rfind(':')), ":", bound.port);
-  auto core = std::make_unique<Core>(std::move(server), address, bound.port, SocketPath(options));
-  core->SetServing(false);
-  std::unique_ptr<ServerHost> host(new ServerHost(std::move(core)));
+  host->core_->Begin();
+  host->SetServing(false);
   if (options.sockets != nullptr) {
     absl::Status sealed = options.sockets->Seal(kSocketName);
     if (!sealed.ok()) return sealed;

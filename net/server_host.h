@@ -16,10 +16,18 @@ class Service;
 
 namespace weir {
 
-// A listening gRPC server with the services given to it, health checking (grpc.health.v1,
-// NOT_SERVING at first) and reflection. Listens on TCP, and on a Unix socket where it is given a
-// directory for one. Owns the listeners and gRPC's threads; the services are borrowed and must
-// outlive it. Self-synchronised.
+class QueuedService;
+
+// A listening gRPC server with the services given to it and health checking (grpc.health.v1,
+// NOT_SERVING at first). Listens on TCP, and on a Unix socket where it is given a directory for
+// one. Owns the listeners and the threads; the services are borrowed and must outlive it.
+// Self-synchronised.
+//
+// Of two kinds. A server of `services` uses gRPC's own threads and offers reflection. A server of
+// `queued` services alone runs them on completion loops of its own, `queue_threads` threads called
+// "weir-net-N", and nothing beside them, not even reflection, for any other thread that waits for
+// gRPC would take its messages over and hand them back. With both kinds all work, at the speed of
+// the first.
 class ServerHost {
  public:
   struct Options {
@@ -30,6 +38,8 @@ class ServerHost {
     bool has_token = false;           // the services ask for the job's token
     int max_message_bytes = 4 << 20;  // either way; kMaxControlMessageBytes for a coordinator
     std::vector<grpc::Service*> services;
+    std::vector<QueuedService*> queued;
+    int queue_threads = 1;  // with `queued`
   };
 
   static constexpr char kSocketName[] = "grpc";

@@ -3,8 +3,8 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <utility>
 
@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "net/byte_buffer.h"
+#include "net/completion_loop.h"
 #include "net/outbound_queue.h"
 #include "net/status.h"
 
@@ -32,25 +33,27 @@ absl::Status FromStream(const grpc::Status& status) {
 
 }  // namespace
 
-// The gRPC stream. A hold keeps OnDone away until reading has ended and nothing is being written,
-// for writes are started from outside of gRPC's reactions. Destroyed by the client alone, after
-// OnDone: were the last reference to a channel dropped on one of gRPC's callback threads, gRPC 1.51
-// would let that thread wait for itself.
-class SessionClient::Stream final
-    : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// The gRPC stream. At most one read and one write are under way; `operations_` counts these, the
+// start and the finish. Reading goes on until the stream has ended, then it is finished, which
+// tells the status; it is over when all operations have ended. The operations keep it alive.
+class SessionClient::Stream final : public std::enable_shared_from_this<SessionClient::Stream> {
  public:
-  Stream(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
-         const Options& options)
+  Stream(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
+         SessionClientHandler* handler, const Options& options)
       : options_(options),
         handler_(handler),
         stub_(std::move(channel)),
-        queue_(options.max_queued_frames, options.max_queued_bytes) {}
+        queue_(options.max_queued_frames, options.max_queued_bytes) {
+    stream_ = stub_.PrepareCall(&context_, kMethod, loop->queue());
+  }
 
   void Begin() {
-    stub_.PrepareBidiStreamingCall(&context_, kMethod, grpc::StubOptions(), this);
-    AddHold();
-    StartRead(&incoming_);
-    StartCall();
+    self_ = shared_from_this();
+    {
+      absl::MutexLock lock(&mu_);
+      ++operations_;
+    }
+    stream_->StartCall(&start_tag_);
   }
 
   absl::Status Send(const ClientFrame& frame) {
@@ -74,34 +77,46 @@ class SessionClient::Stream final
 
   void Cancel() { End(absl::CancelledError("the session was closed on this side")); }
 
-  void AwaitDone() {
+  // Returns at once on the loop, where OnClosed is what calls it.
+  void AwaitDone(bool on_loop) {
     absl::MutexLock lock(&mu_);
+    if (on_loop && closing_) return;
     mu_.Await(absl::Condition(&done_));
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) {
+  // The stream stands, or never will: then the read tells so.
+  void OnStarted(bool ok) {
+    {
+      absl::MutexLock lock(&mu_);
+      started_ = ok;
+      ++operations_;
+    }
+    stream_->Read(&incoming_, &read_tag_);
+    Continue();
+    Release();
+  }
+
+  void OnRead(bool ok) {
+    if (ok) {
+      Receive();
+      {
+        absl::MutexLock lock(&mu_);
+        ++operations_;
+      }
+      stream_->Read(&incoming_, &read_tag_);  // fails when the stream has ended
+    } else {
       {
         absl::MutexLock lock(&mu_);
         ended_ = true;
-        reading_ = false;
         queue_.Clear();
+        ++operations_;
       }
-      return Continue();
+      stream_->Finish(&finish_, &finish_tag_);
     }
-    const Payload wire = FromByteBuffer(incoming_);
-    incoming_.Clear();
-    absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
-    if (!frame.ok()) {
-      End(frame.status());
-    } else if (!muted()) {
-      handler_->OnFrame(*std::move(frame), wire.size());
-    }
-    StartRead(&incoming_);  // fails when the stream has ended; then reading is over
+    Release();
   }
 
-  void OnWriteDone(bool ok) override {
-    outgoing_.Clear();
+  void OnWritten(bool ok) {
     {
       absl::MutexLock lock(&mu_);
       queue_.Finish();
@@ -111,21 +126,42 @@ class SessionClient::Stream final
       }
     }
     Continue();
+    Release();
   }
 
-  void OnDone(const grpc::Status& status) override {
-    absl::Status last;
+  void OnFinished(bool) {
     {
       absl::MutexLock lock(&mu_);
-      ended_ = true;
-      last = status_.ok() ? FromStream(status) : status_;
+      finished_ = true;
     }
-    handler_->OnClosed(last);
-    absl::MutexLock lock(&mu_);
-    done_ = true;  // from here on the client may destroy this
+    Release();
   }
 
  private:
+  void Receive() {
+    const Payload wire = FromByteBuffer(incoming_);
+    incoming_.Clear();
+    absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
+    if (!frame.ok()) return End(frame.status());
+    if (!muted()) handler_->OnFrame(*std::move(frame), wire.size());
+  }
+
+  // An operation has ended. After the last one, which comes after the finish, all is over.
+  void Release() {
+    absl::Status last;
+    {
+      absl::MutexLock lock(&mu_);
+      if (--operations_ > 0 || !finished_) return;
+      last = status_.ok() ? FromStream(finish_) : status_;
+      closing_ = true;
+    }
+    // The handler may let go of the client, and so of this.
+    const std::shared_ptr<Stream> self = std::move(self_);
+    handler_->OnClosed(last);
+    absl::MutexLock lock(&mu_);
+    done_ = true;
+  }
+
   bool muted() const {
     absl::MutexLock lock(&mu_);
     return muted_;
@@ -143,49 +179,47 @@ class SessionClient::Stream final
     context_.TryCancel();
   }
 
-  // Writes the next frame, or lets OnDone come when all is over.
+  // Writes the next frame, if it is time.
   void Continue() {
     Payload wire;
-    bool over = false;
     {
       absl::MutexLock lock(&mu_);
-      if (!held_ || queue_.writing()) return;
-      if (queue_.has_waiting()) {
-        wire = queue_.Start();
-      } else if (!reading_) {
-        over = true;
-        held_ = false;
-      } else {
-        return;
-      }
+      if (!started_ || queue_.writing() || !queue_.has_waiting()) return;
+      wire = queue_.Start();
+      ++operations_;
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone, held_
-    // for ever.
-    if (over) return RemoveHold();
-    outgoing_ = ToByteBuffer(wire);
-    StartWrite(&outgoing_);
+    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWritten.
+    stream_->Write(ToByteBuffer(wire), &write_tag_);
   }
 
   const Options options_;
   SessionClientHandler* const handler_;
   grpc::GenericStub stub_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer incoming_;  // of the read under way
-  grpc::ByteBuffer outgoing_;  // of the write under way
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+  MemberTag<Stream, &Stream::OnStarted> start_tag_{this};
+  MemberTag<Stream, &Stream::OnRead> read_tag_{this};
+  MemberTag<Stream, &Stream::OnWritten> write_tag_{this};
+  MemberTag<Stream, &Stream::OnFinished> finish_tag_{this};
+  grpc::ByteBuffer incoming_;     // of the read under way
+  grpc::Status finish_;           // what the finish told
+  std::shared_ptr<Stream> self_;  // while operations are under way
 
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
-  absl::Status status_ ABSL_GUARDED_BY(mu_);  // why this side ended the stream
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is queued
-  bool muted_ ABSL_GUARDED_BY(mu_) = false;   // this side has ended it: nothing more is handed on
-  bool reading_ ABSL_GUARDED_BY(mu_) = true;  // a read is under way or will be
-  bool held_ ABSL_GUARDED_BY(mu_) = true;     // the hold has not been removed
-  bool done_ ABSL_GUARDED_BY(mu_) = false;    // OnClosed has returned
+  absl::Status status_ ABSL_GUARDED_BY(mu_);    // why this side ended the stream
+  bool started_ ABSL_GUARDED_BY(mu_) = false;   // writes may be made
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;     // nothing new is queued
+  bool muted_ ABSL_GUARDED_BY(mu_) = false;     // this side has ended it: nothing more is handed on
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;  // the finish has ended
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;   // OnClosed has been called
+  bool done_ ABSL_GUARDED_BY(mu_) = false;      // OnClosed has returned
+  int operations_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
-                             Options options)
-    : stream_(std::make_unique<Stream>(std::move(channel), handler, options)) {
+SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
+                             SessionClientHandler* handler, Options options)
+    : loop_(loop), stream_(std::make_shared<Stream>(std::move(channel), loop, handler, options)) {
   stream_->Begin();
 }
 
@@ -200,7 +234,7 @@ void SessionClient::Cancel() { stream_->Cancel(); }
 
 void SessionClient::Close() {
   stream_->Cancel();
-  stream_->AwaitDone();
+  stream_->AwaitDone(loop_->OnThread());
 }
 
 }  // namespace weir

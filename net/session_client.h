@@ -17,8 +17,9 @@ class Channel;
 
 namespace weir {
 
-// Whoever uses a session. Calls come on gRPC's threads, one at a time, never under a lock of the
-// client.
+class CompletionLoop;
+
+// Whoever uses a session. Calls come on the client's loop, never under a lock of the client.
 class SessionClientHandler {
  public:
   virtual ~SessionClientHandler() = default;
@@ -27,18 +28,18 @@ class SessionClientHandler {
   // one is read when this has returned.
   virtual void OnFrame(ServerFrame&& frame, size_t wire_bytes) = 0;
 
-  // The stream has ended; the last call, made exactly once. UNAVAILABLE: no connection, or it was
-  // lost; connect again. CANCELLED: Cancel or Close was called. Otherwise what the server closed
-  // the session with, or the decoder's status for a frame that could not be understood. OK: the
-  // server ended the stream in order.
+  // The stream has ended; the last call, made exactly once. The client may be destroyed from
+  // within. UNAVAILABLE: no connection, or it was lost; connect again. CANCELLED: Cancel or Close
+  // was called. Otherwise what the server closed the session with, or the decoder's status for a
+  // frame that could not be understood. OK: the server ended the stream in order.
   virtual void OnClosed(const absl::Status& status) = 0;
 };
 
 // The client's end of one ParameterService.Session stream.
 //
 // The payload of a frame sent is borrowed, not copied: its owners are released when the transport
-// has sent it or the stream has ended. Self-synchronised; no threads of its own. Sending never
-// waits.
+// has sent it or the stream has ended. Self-synchronised; no threads of its own: the loop, which
+// several clients may share, runs it. Sending never waits.
 class SessionClient {
  public:
   struct Options {
@@ -50,12 +51,13 @@ class SessionClient {
 
   // Starts to open a stream on `channel` (net/channel.h); frames may be sent at once. How opening
   // ended shows in the first OnFrame or in OnClosed. `handler` must live until OnClosed has
-  // returned, or Close.
-  SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler,
-                Options options);
-  SessionClient(std::shared_ptr<grpc::Channel> channel, SessionClientHandler* handler)
-      : SessionClient(std::move(channel), handler, Options()) {}
-  // Close(). REQUIRES: not called from within the handler.
+  // returned, or Close. `loop` outlives the client and runs until it is closed.
+  SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
+                SessionClientHandler* handler, Options options);
+  SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
+                SessionClientHandler* handler)
+      : SessionClient(std::move(channel), loop, handler, Options()) {}
+  // Close().
   ~SessionClient();
   SessionClient(const SessionClient&) = delete;
   SessionClient& operator=(const SessionClient&) = delete;
@@ -70,12 +72,13 @@ class SessionClient {
   void Cancel();
 
   // Cancel, and waits until OnClosed has returned: no call of the handler runs or comes any more.
-  // REQUIRES: not called from within the handler.
+  // REQUIRES: not called on the loop, unless OnClosed has been called.
   void Close();
 
  private:
   class Stream;
-  std::unique_ptr<Stream> stream_;
+  CompletionLoop* const loop_;
+  std::shared_ptr<Stream> stream_;
 };
 
 }  // namespace weir

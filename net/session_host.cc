@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/session_host.h"
 
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/async_stream.h>
 
 #include <algorithm>
 #include <map>
@@ -11,36 +12,28 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/optional.h"
 #include "net/byte_buffer.h"
+#include "net/completion_loop.h"
 #include "net/outbound_queue.h"
 #include "net/status.h"
 #include "weir/v1/parameter_service.grpc.pb.h"
 
 namespace weir {
-namespace {
-
-using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
-
-// A stream that is ended before it began.
-class RefusedStream final : public Reactor {
- public:
-  explicit RefusedStream(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
-};
-
-}  // namespace
-
 // The sessions by id, the handlers by shard, and the gRPC service that makes sessions.
-class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core> {
+class SessionHost::Core final : public QueuedService {
  public:
-  explicit Core(Options options) : options_(std::move(options)), service_(this) {}
+  explicit Core(Options options) : options_(std::move(options)) {}
 
   const Options& options() const { return options_; }
-  grpc::Service* service() { return &service_; }
+
+  grpc::Service* service() override { return &service_; }
+  void Begin(const std::vector<CompletionLoop*>& loops) override;
+  void End() override;
 
   void AddShard(uint32_t shard, SessionHandler* handler) {
     absl::MutexLock lock(&mu_);
@@ -60,45 +53,62 @@ class SessionHost::Core : public std::enable_shared_from_this<SessionHost::Core>
                      handlers_.empty() ? "none" : absl::StrJoin(handlers_, ", ", name)));
   }
 
-  Reactor* Open(grpc::CallbackServerContext* context);
+  // A shard has let a worker in.
+  void CountWorker(bool over_socket) {
+    absl::MutexLock lock(&mu_);
+    ++(over_socket ? workers_over_uds_ : workers_over_tcp_);
+  }
   void Remove(SessionId id);
   std::shared_ptr<Stream> Find(SessionId id) const;
   std::vector<std::shared_ptr<Stream>> All() const;
   Statistics statistics() const;
 
  private:
-  class Service final
-      : public v1::ParameterService::WithRawCallbackMethod_Session<v1::ParameterService::Service> {
-   public:
-    explicit Service(Core* core) : core_(core) {}
-    Reactor* Session(grpc::CallbackServerContext* context) override { return core_->Open(context); }
+  class Acceptor;
+  using Service = v1::ParameterService::WithRawMethod_Session<v1::ParameterService::Service>;
 
-   private:
-    Core* const core_;
-  };
+  void Admit(std::shared_ptr<Stream> stream);
+  void Ended();
 
   const Options options_;
   Service service_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // set by Begin
 
   mutable absl::Mutex mu_;
   std::map<uint32_t, SessionHandler*> handlers_ ABSL_GUARDED_BY(mu_);
+  size_t accepting_ ABSL_GUARDED_BY(mu_) = 0;  // acceptors that wait for a session
   SessionId last_id_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t opened_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t closed_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t workers_over_tcp_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t workers_over_uds_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);
 };
 
-// One stream. gRPC calls the reactions, others the methods; at most one read and one write are
-// under way. The stream is ended by Finish when it is closing, nothing is being written and nothing
-// waits; OnDone follows when every reaction has returned.
-class SessionHost::Stream final : public Reactor {
+// One stream. At most one read and one write are under way; `operations_` counts these and the
+// finish. The stream is finished when it is closing, nothing is being written and nothing waits; it
+// is over when that and all other operations have ended.
+class SessionHost::Stream final {
  public:
-  Stream(std::shared_ptr<Core> core, SessionId id, grpc::CallbackServerContext* context)
-      : core_(std::move(core)),
-        id_(id),
-        context_(context),
-        queue_(core_->options().max_queued_frames, core_->options().max_queued_bytes) {}
+  explicit Stream(Core* core)
+      : core_(core), queue_(core->options().max_queued_frames, core->options().max_queued_bytes) {}
 
-  void Begin() { StartRead(&incoming_); }
+  // For Service::RequestSession.
+  grpc::ServerContext* context() { return &context_; }
+  grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>* stream() { return &stream_; }
+
+  // The stream has been accepted.
+  void Begin(SessionId id) {
+    id_ = id;
+    over_socket_ = absl::StartsWith(context_.peer(), "unix:");
+    Read();
+  }
+  void Refuse(SessionId id, const absl::Status& status) {
+    id_ = id;
+    refused_ = true;
+    Close(status);
+  }
+  bool refused() const { return refused_; }
 
   void Send(const ServerFrame& frame) {
     const size_t max_bytes = core_->options().limits.max_frame_bytes;
@@ -108,16 +118,18 @@ class SessionHost::Stream final : public Reactor {
           "an answer of ", wire.size(), " bytes exceeds the ", max_bytes, " bytes of a frame")));
     }
     const size_t payload_bytes = PayloadBytes(frame);
-    bool queued;
+    bool queued, worker_enters;
     {
       absl::MutexLock lock(&mu_);
       if (closing_) return;
+      worker_enters = is_worker_ && std::holds_alternative<HelloReplyFrame>(frame.kind);
       queued = queue_.Push(std::move(wire), payload_bytes);
     }
     if (!queued) {
       return Break(
           absl::ResourceExhaustedError("the session does not read its answers: its queue is full"));
     }
+    if (worker_enters) core_->CountWorker(over_socket_);
     Continue();
   }
 
@@ -139,9 +151,7 @@ class SessionHost::Stream final : public Reactor {
       if (!closing_) status_ = status;
       closing_ = true;
       queue_.Clear();
-      // Under the lock, so that the context still lives; no reaction that takes the lock runs
-      // within the call.
-      if (queue_.writing() && !done_) context_->TryCancel();
+      if (queue_.writing()) context_.TryCancel();
     }
     Continue();
   }
@@ -159,23 +169,18 @@ class SessionHost::Stream final : public Reactor {
     statistics->queued_bytes += queue_.bytes();
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) return Close(absl::OkStatus());  // the client has ended the stream, or is gone
-    const Payload wire = FromByteBuffer(incoming_);
-    incoming_.Clear();
-    absl::StatusOr<ClientFrame> frame = DecodeClientFrame(wire, core_->options().limits);
-    if (!frame.ok()) return Close(frame.status());
-    const absl::Status status = Deliver(*std::move(frame), wire.size());
-    if (!status.ok()) return Close(status);
-    {
-      absl::MutexLock lock(&mu_);
-      if (closing_) return;
+  void OnRead(bool ok) {
+    const absl::Status status = ok ? Receive() : absl::OkStatus();
+    // Not OK: a frame that cannot be served. No read: the client has ended the stream, or is gone.
+    if (!ok || !status.ok()) {
+      Close(status);
+    } else if (!closing()) {
+      Read();
     }
-    StartRead(&incoming_);
+    Release();
   }
 
-  void OnWriteDone(bool ok) override {
-    outgoing_.Clear();
+  void OnWritten(bool ok) {
     uint64_t payload_bytes;
     SessionHandler* handler;
     {
@@ -195,20 +200,46 @@ class SessionHost::Stream final : public Reactor {
       }
     }
     Continue();
+    Release();
   }
 
-  void OnDone() override {
+  void OnFinished(bool) { Release(); }
+
+ private:
+  bool closing() const {
+    absl::MutexLock lock(&mu_);
+    return closing_;
+  }
+
+  void Read() {
+    {
+      absl::MutexLock lock(&mu_);
+      ++operations_;
+    }
+    stream_.Read(&incoming_, &read_tag_);
+  }
+
+  // An operation has ended. The last one, after the finish, is the stream's end.
+  void Release() {
     SessionHandler* handler;
     {
       absl::MutexLock lock(&mu_);
-      done_ = true;
+      if (--operations_ > 0 || !finished_) return;
       handler = handler_;
     }
     if (handler != nullptr) handler->OnClosed(id_);
     core_->Remove(id_);  // the last reference, unless someone is looking at it just now
   }
 
- private:
+  // Decodes what was read and hands it on.
+  absl::Status Receive() {
+    const Payload wire = FromByteBuffer(incoming_);
+    incoming_.Clear();
+    absl::StatusOr<ClientFrame> frame = DecodeClientFrame(wire, core_->options().limits);
+    if (!frame.ok()) return frame.status();
+    return Deliver(*std::move(frame), wire.size());
+  }
+
   // Hands a frame to the shard's handler, which the first one chooses.
   absl::Status Deliver(ClientFrame&& frame, size_t wire_bytes) {
     SessionHandler* handler;
@@ -229,8 +260,9 @@ class SessionHost::Stream final : public Reactor {
       {
         absl::MutexLock lock(&mu_);
         handler_ = handler;
+        is_worker_ = hello->role == SessionRole::kWorker;
       }
-      handler->OnOpen(id_, context_->peer());
+      handler->OnOpen(id_, context_.peer());
     }
     handler->OnFrame(id_, std::move(frame), wire_bytes);
     return absl::OkStatus();
@@ -251,12 +283,12 @@ class SessionHost::Stream final : public Reactor {
       } else {
         return;
       }
+      ++operations_;
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWriteDone,
+    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWritten,
     // finished_ for ever.
-    if (last) return Finish(*last);
-    outgoing_ = ToByteBuffer(wire);
-    StartWrite(&outgoing_);
+    if (last) return stream_.Finish(*last, &finish_tag_);
+    stream_.Write(ToByteBuffer(wire), &write_tag_);
   }
 
   // DEADLINE_EXCEEDED: no hello in time. RESOURCE_EXHAUSTED: the client does not read, or not fast
@@ -287,20 +319,27 @@ class SessionHost::Stream final : public Reactor {
     return now >= *deadline;
   }
 
-  const std::shared_ptr<Core> core_;
-  const SessionId id_;
-  grpc::CallbackServerContext* const context_;  // lives until OnDone has returned
+  Core* const core_;
+  grpc::ServerContext context_;
+  grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
+  MemberTag<Stream, &Stream::OnRead> read_tag_{this};
+  MemberTag<Stream, &Stream::OnWritten> write_tag_{this};
+  MemberTag<Stream, &Stream::OnFinished> finish_tag_{this};
+  // Set before anything else knows of the stream.
+  SessionId id_ = 0;
+  bool over_socket_ = false;  // the connection is by the Unix socket
+  bool refused_ = false;
 
   grpc::ByteBuffer incoming_;  // of the read under way
-  grpc::ByteBuffer outgoing_;  // of the write under way
 
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
   SessionHandler* handler_ ABSL_GUARDED_BY(mu_) = nullptr;
+  bool is_worker_ ABSL_GUARDED_BY(mu_) = false;  // as its hello says
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is read or queued
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
-  bool done_ ABSL_GUARDED_BY(mu_) = false;
+  int operations_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;         // frames
   uint64_t written_before_ ABSL_GUARDED_BY(mu_) = 0;  // at the last Tick
   absl::Time hello_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
@@ -308,22 +347,68 @@ class SessionHost::Stream final : public Reactor {
   absl::Time close_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
 };
 
-Reactor* SessionHost::Core::Open(grpc::CallbackServerContext* context) {
-  std::shared_ptr<Stream> session;
+// Waits for the next session on one loop, for as long as the server runs.
+class SessionHost::Core::Acceptor final {
+ public:
+  Acceptor(Core* core, CompletionLoop* loop) : core_(core), loop_(loop) {}
+
+  void Accept() {
+    next_ = std::make_shared<Stream>(core_);
+    auto* queue = static_cast<grpc::ServerCompletionQueue*>(loop_->queue());
+    core_->service_.RequestSession(next_->context(), next_->stream(), queue, queue, &tag_);
+  }
+
+  void OnAccepted(bool ok) {
+    if (!ok) return core_->Ended();  // the server is being shut down
+    std::shared_ptr<Stream> stream = std::move(next_);
+    Accept();
+    core_->Admit(std::move(stream));
+  }
+
+ private:
+  Core* const core_;
+  CompletionLoop* const loop_;
+  MemberTag<Acceptor, &Acceptor::OnAccepted> tag_{this};
+  std::shared_ptr<Stream> next_;
+};
+
+void SessionHost::Core::Begin(const std::vector<CompletionLoop*>& loops) {
   {
     absl::MutexLock lock(&mu_);
-    if (sessions_.size() < options_.max_sessions) {
-      const SessionId id = ++last_id_;
-      session = std::make_shared<Stream>(shared_from_this(), id, context);
-      sessions_[id] = session;
-    }
+    accepting_ = loops.size();
   }
-  if (session == nullptr) {
-    return new RefusedStream(ToGrpcStatus(absl::ResourceExhaustedError(
-        absl::StrCat("this process serves ", options_.max_sessions, " sessions already"))));
+  for (CompletionLoop* loop : loops) {
+    acceptors_.push_back(std::make_unique<Acceptor>(this, loop));
+    acceptors_.back()->Accept();
   }
-  session->Begin();
-  return session.get();
+}
+
+void SessionHost::Core::End() {
+  absl::MutexLock lock(&mu_);
+  const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return accepting_ == 0 && sessions_.empty();
+  };
+  mu_.Await(absl::Condition(&ended));
+}
+
+void SessionHost::Core::Ended() {
+  absl::MutexLock lock(&mu_);
+  --accepting_;
+}
+
+void SessionHost::Core::Admit(std::shared_ptr<Stream> stream) {
+  SessionId id;
+  bool full;
+  {
+    absl::MutexLock lock(&mu_);
+    id = ++last_id_;
+    full = opened_ - closed_ >= options_.max_sessions;
+    if (!full) ++opened_;
+    sessions_[id] = stream;
+  }
+  if (!full) return stream->Begin(id);
+  stream->Refuse(id, absl::ResourceExhaustedError(absl::StrCat(
+                         "this process serves ", options_.max_sessions, " sessions already")));
 }
 
 void SessionHost::Core::Remove(SessionId id) {
@@ -332,7 +417,7 @@ void SessionHost::Core::Remove(SessionId id) {
   const auto found = sessions_.find(id);
   session = std::move(found->second);
   sessions_.erase(found);
-  ++closed_;
+  if (!session->refused()) ++closed_;
 }
 
 std::shared_ptr<SessionHost::Stream> SessionHost::Core::Find(SessionId id) const {
@@ -353,18 +438,20 @@ SessionHost::Statistics SessionHost::Core::statistics() const {
   Statistics statistics;
   for (const auto& session : All()) session->AddTo(&statistics);
   absl::MutexLock lock(&mu_);
-  statistics.opened = last_id_;
+  statistics.opened = opened_;
   statistics.closed = closed_;
+  statistics.workers_over_tcp = workers_over_tcp_;
+  statistics.workers_over_uds = workers_over_uds_;
   return statistics;
 }
 
-SessionHost::SessionHost(Options options) : core_(std::make_shared<Core>(std::move(options))) {}
+SessionHost::SessionHost(Options options) : core_(std::make_unique<Core>(std::move(options))) {}
 SessionHost::~SessionHost() = default;
 
 void SessionHost::AddShard(uint32_t shard, SessionHandler* handler) {
   core_->AddShard(shard, handler);
 }
-grpc::Service* SessionHost::service() { return core_->service(); }
+QueuedService* SessionHost::queued() { return core_.get(); }
 
 void SessionHost::Send(SessionId id, ServerFrame&& frame) {
   const ServerFrame taken = std::move(frame);  // lets go of the payload when it is queued

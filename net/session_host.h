@@ -11,21 +11,19 @@
 #include "absl/time/time.h"
 #include "net/frame.h"
 #include "net/frame_codec.h"
-
-namespace grpc {
-class Service;
-}
+#include "net/queued_service.h"
 
 namespace weir {
 
 // Names a session of a SessionHost; from 1, never used twice.
 using SessionId = uint64_t;
 
-// Whoever serves a shard. Calls come on gRPC's threads, never under a lock of the host, so that
-// every method of the host may be called from within. Of one session: OnOpen, then OnFrame one at a
-// time in the order of arrival (the hello first), OnSent at any time between (also beside an
-// OnFrame), and OnClosed last, once, with nothing after it. Sessions are independent. Methods must
-// return soon: the session's next frame is read when OnFrame has returned.
+// Whoever serves a shard. Calls come on the loops of the ServerHost, never under a lock of the
+// host, so that every method of the host may be called from within. Of one session all calls come
+// on one loop: OnOpen, then OnFrame one at a time in the order of arrival (the hello first), OnSent
+// between them, and OnClosed last, once, with nothing after it. Sessions are independent. The
+// session's next frame is read when OnFrame has returned, and a loop serves its other sessions
+// meanwhile not at all: a method may compute with what it was given, but must not wait.
 class SessionHandler {
  public:
   virtual ~SessionHandler() = default;
@@ -50,10 +48,10 @@ class SessionHandler {
 // closed with UNAVAILABLE and a sentence, one whose first frame is not a hello with
 // FAILED_PRECONDITION, one whose frame cannot be decoded with the decoder's status. What a hello
 // says beyond the shard (job, token, protocol) is the handler's to judge. Owns the sessions; a
-// stream's reader never waits for its writer. No threads of its own and no clock: time comes with
-// Tick. Self-synchronised.
+// stream's reader never waits for its writer. No threads of its own (the ServerHost's loops run it)
+// and no clock: time comes with Tick. Self-synchronised.
 //
-// Life: AddShard for all, then service() to a ServerHost; ServerHost::Shutdown first, then the
+// Life: AddShard for all, then queued() to a ServerHost; ServerHost::Shutdown first, then the
 // host, then the handlers may go.
 class SessionHost {
  public:
@@ -73,6 +71,10 @@ class SessionHost {
     uint64_t closed = 0;
     uint64_t queued_frames = 0;  // now, of all sessions
     uint64_t queued_bytes = 0;
+    // Sessions of workers that were answered with a HelloReply, since the start, by their stream's
+    // connection.
+    uint64_t workers_over_tcp = 0;
+    uint64_t workers_over_uds = 0;
   };
 
   explicit SessionHost(Options options);
@@ -87,8 +89,8 @@ class SessionHost {
   // it has a port. Sessions of a shard that is not there yet are closed with UNAVAILABLE.
   void AddShard(uint32_t shard, SessionHandler* handler);
 
-  // The gRPC service, owned by the host.
-  grpc::Service* service();
+  // The gRPC service, for ServerHost::Options::queued; owned by the host.
+  QueuedService* queued();
 
   // Queues `frame` behind the session's others. Dropped when the session has ended or is being
   // closed. A session whose queue would exceed its bounds, or whose frame exceeds max_frame_bytes,
@@ -110,7 +112,7 @@ class SessionHost {
  private:
   class Core;
   class Stream;
-  std::shared_ptr<Core> core_;
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace weir

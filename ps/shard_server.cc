@@ -69,7 +69,7 @@ void ShardServer::Stop() {
 
 absl::Status ShardServer::Install(const Layout& layout) {
   absl::Status status;
-  RunOnLoop([&] {
+  RunInTurn([&] {
     status = shard_.Install(layout, options_.clock(), &effects_);
     max_requests_ = std::max(max_requests_.load(), shard_.max_requests());
     Perform();
@@ -79,13 +79,13 @@ absl::Status ShardServer::Install(const Layout& layout) {
 
 ShardTotals ShardServer::totals() {
   ShardTotals totals;
-  RunOnLoop([&] { totals = shard_.totals(); });
+  RunInTurn([&] { totals = shard_.totals(); });
   return totals;
 }
 
 ShardStatus ShardServer::status() {
   ShardStatus status;
-  RunOnLoop([&] { status = shard_.status(); });
+  RunInTurn([&] { status = shard_.status(); });
   return status;
 }
 
@@ -95,71 +95,114 @@ void ShardServer::OnClosed(SessionId id) { Post(Ended{id}); }
 
 void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
   const ShardLimits& limits = options_.shard.limits;
+  bool flood = false;
+  bool drive = false;
   {
     absl::MutexLock lock(&mu_);
     if (!running_ || stopping_) return;
     Load& load = load_[id];
     // A client within its credits has no more than these unanswered, wherever they are.
-    if (load.frames <= max_requests_ &&
-        load.bytes + wire_bytes <= 2 * limits.max_push_bytes + limits.max_frame_bytes) {
+    flood = load.frames > max_requests_ ||
+            load.bytes + wire_bytes > 2 * limits.max_push_bytes + limits.max_frame_bytes;
+    if (!flood) {
       ++load.frames;
       load.bytes += wire_bytes;
       mailbox_.push_back(Arrived{id, std::move(frame)});
-      return;
+      drive = TryTakeTurn();
     }
   }
+  if (drive) Drive(nullptr);
+  if (!flood) return;
   outlet_->Close(
       id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
 }
 
 void ShardServer::Post(Event event) {
-  absl::MutexLock lock(&mu_);
-  if (running_ && !stopping_) mailbox_.push_back(std::move(event));
+  bool drive = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!running_ || stopping_) return;
+    mailbox_.push_back(std::move(event));
+    drive = TryTakeTurn();
+  }
+  if (drive) Drive(nullptr);
 }
 
-void ShardServer::RunOnLoop(const std::function<void()>& run) {
+bool ShardServer::TryTakeTurn() {
+  if (turn_ || !HasWork()) return false;
+  turn_ = true;
+  return true;
+}
+
+void ShardServer::RunInTurn(const std::function<void()>& run) {
   absl::Notification done;
+  bool drive = false;
+  bool ran = false;  // of this thread, when it drives
   {
     absl::MutexLock lock(&mu_);
     if (!running_) return run();
     mailbox_.push_back(Call{[&] {
       run();
+      ran = true;
       done.Notify();
     }});
+    drive = TryTakeTurn();
   }
+  // What others bring meanwhile is left to them and to ps-N: a caller in a hurry to report that the
+  // server lives must not be kept by its work.
+  if (drive) return Drive(&ran);
   done.WaitForNotification();
 }
 
+absl::Duration ShardServer::Patience() const {
+  if (deadline_ == absl::InfiniteFuture()) return absl::InfiniteDuration();
+  return std::max(absl::ZeroDuration(), deadline_ - options_.clock());
+}
+
 void ShardServer::Loop() {
-  std::vector<Event> events;
-  while (TakeEvents(&events)) {
-    for (Event& event : events) Handle(std::move(event));
-    events.clear();
-    RunOneJob();
-    TickIfDue();
+  for (;;) {
+    {
+      absl::MutexLock lock(&mu_);
+      awaited_ = deadline_;
+      const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return !turn_ && (stopping_ || HasWork() || deadline_ < awaited_);
+      };
+      const bool called = mu_.AwaitWithTimeout(absl::Condition(&due), Patience());
+      if (turn_) {
+        // The deadline has come while another thread has the turn, and will see to it.
+        const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !turn_; };
+        mu_.Await(absl::Condition(&free));
+      }
+      if (stopping_ && !HasWork()) {
+        running_ = false;
+        return;
+      }
+      if (called && !HasWork() && Patience() > absl::ZeroDuration()) continue;  // wait anew
+      turn_ = true;
+    }
+    Drive(nullptr);
   }
 }
 
-bool ShardServer::TakeEvents(std::vector<Event>* events) {
-  const absl::Time deadline = shard_.NextDeadline();
-  absl::Duration patience = absl::InfiniteDuration();
-  if (!jobs_.empty()) {
-    patience = absl::ZeroDuration();
-  } else if (deadline != absl::InfiniteFuture()) {
-    patience = std::max(absl::ZeroDuration(), deadline - options_.clock());
+void ShardServer::Drive(const bool* done) {
+  for (;;) {
+    TickIfDue();
+    {
+      absl::MutexLock lock(&mu_);
+      const bool idle = mailbox_.empty() && jobs_.empty();
+      if (idle || (done != nullptr && *done)) {
+        deadline_ = shard_.NextDeadline();
+        jobs_left_ = !jobs_.empty();
+        turn_ = false;
+        return;
+      }
+      events_.swap(mailbox_);
+      load_.clear();
+    }
+    for (Event& event : events_) Handle(std::move(event));
+    events_.clear();
+    RunOneJob();
   }
-  absl::MutexLock lock(&mu_);
-  const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return stopping_ || !mailbox_.empty();
-  };
-  mu_.AwaitWithTimeout(absl::Condition(&due), patience);
-  if (mailbox_.empty() && stopping_) {
-    running_ = false;
-    return false;
-  }
-  events->swap(mailbox_);
-  load_.clear();
-  return true;
 }
 
 void ShardServer::Handle(Event event) {

@@ -30,18 +30,23 @@ namespace weir {
 class SessionOutlet {
  public:
   virtual ~SessionOutlet() = default;
-  // As SessionHost::Send and SessionHost::Close. Called under no lock, on the loop's thread; Close
-  // also on the thread that brings a session's frame.
+  // As SessionHost::Send and SessionHost::Close. Called under no lock; Send on the thread that has
+  // the shard's turn.
   virtual void Send(SessionId id, ServerFrame&& frame) = 0;
   virtual void Close(SessionId id, const absl::Status& status) = 0;
 };
 
 // Runs a Shard: brings the events of its sessions to it one at a time and carries its effects out.
 //
-// One thread, the loop, owns the shard. Sessions post to its mailbox and never wait; what one
-// session may have in the mailbox is bounded by its credits, and more closes the session. Jobs run
-// on the loop, between events, or on `job_threads` threads. Time is a steady clock. Public methods
-// may be called on any thread but the loop's.
+// There is one *turn*, and only the thread that has it touches the shard. Whoever brings an event
+// puts it into the mailbox and, if nobody has the turn, takes it and handles what is there, so that
+// a frame is handled, applied and answered on the thread that received it, without a hand-over.
+// Nobody waits for the turn but Install, totals and status. What one session may have in the
+// mailbox is bounded by its credits, and more closes the session. Jobs run in the turn, between
+// events, or on `job_threads` threads. A thread of the server's own, "ps-N", keeps the deadlines
+// and handles what those leave behind that took the turn for one event only. Time is a steady
+// clock. The outlet may call OnSent and OnClosed from within; other public methods must not be
+// called from there.
 //
 // Life: Start; Install when there is a layout; Stop. After Stop events are dropped, totals and
 // status stay as they were.
@@ -49,7 +54,7 @@ class ShardServer : public SessionHandler {
  public:
   struct Options {
     ShardOptions shard;
-    int job_threads = 0;                // 0: jobs run on the loop
+    int job_threads = 0;                // 0: jobs run in the turn
     std::function<absl::Time()> clock;  // for tests; not set: steady, and it must not go back
   };
 
@@ -113,14 +118,21 @@ class ShardServer : public SessionHandler {
   ShardServer(Options options, SessionOutlet* outlet);
 
   void Post(Event event) ABSL_LOCKS_EXCLUDED(mu_);
-  // Runs `run` where it alone may touch the shard, and returns when it has run.
-  void RunOnLoop(const std::function<void()>& run) ABSL_LOCKS_EXCLUDED(mu_);
+  // Runs `run` in the turn, as a turn of its own, and returns when it has run.
+  void RunInTurn(const std::function<void()>& run) ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes the turn if it is free and there is something to do.
+  bool TryTakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return !mailbox_.empty() || jobs_left_;
+  }
 
-  // The loop. Only it calls what follows, or RunOnLoop while there is none.
-  void Loop();
-  // Waits until there is something to do; takes the mailbox. False: stopped, and the mailbox was
-  // empty.
-  bool TakeEvents(std::vector<Event>* events) ABSL_LOCKS_EXCLUDED(mu_);
+  // The thread ps-N.
+  void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Duration Patience() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // REQUIRES, for all that follow: this thread has the turn.
+  // Handles events and jobs until there are none, or `*done`, and gives the turn back.
+  void Drive(const bool* done) ABSL_LOCKS_EXCLUDED(mu_);
   void Handle(Event event);
   void TickIfDue();
   void RunOneJob();
@@ -131,19 +143,25 @@ class ShardServer : public SessionHandler {
   SessionOutlet* const outlet_;
   BufferPool pool_;
 
-  // The loop's, from Start until it has ended; before and after, whoever holds mu_.
+  // Of whoever has the turn.
   Shard shard_;
   Effects effects_;
-  std::deque<Job> jobs_;  // to be run on the loop
+  std::deque<Job> jobs_;       // to be run in the turn
+  std::vector<Event> events_;  // taken from the mailbox
 
   // The most ever stated to a session; written before it is stated, where the shard is.
   std::atomic<uint64_t> max_requests_;
 
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
+  bool turn_ ABSL_GUARDED_BY(mu_) = false;       // somebody has it
+  bool jobs_left_ ABSL_GUARDED_BY(mu_) = false;  // while nobody has it: jobs_ is not empty
+  // While nobody has the turn: the shard's next deadline; and the one that ps-N waits for.
+  absl::Time deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
+  absl::Time awaited_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   std::vector<Event> mailbox_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<SessionId, Load> load_ ABSL_GUARDED_BY(mu_);  // of mailbox_; looked up only
   bool started_ ABSL_GUARDED_BY(mu_) = false;
-  bool running_ ABSL_GUARDED_BY(mu_) = false;
+  bool running_ ABSL_GUARDED_BY(mu_) = false;  // from Start until ps-N has ended
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
   std::thread loop_;  // started by Start, joined by Stop

@@ -1,22 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data_loop.h"
 
-#include <pthread.h>
+#include <grpcpp/completion_queue.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "net/channel.h"
+#include "net/socket_directory.h"
 
 namespace weir {
+namespace {
+
+// Of others', that a caller handles beside its own: what came in while it cut its call into frames.
+constexpr size_t kCallersEvents = 16;
+constexpr size_t kAllEvents = ~size_t{0};
+
+ChannelOptions PayloadChannel() {
+  ChannelOptions options;
+  options.carries_payloads = true;
+  return options;
+}
+
+}  // namespace
 
 // One stream to a shard: what arrives goes to the mailbox.
 class DataLoop::Connection : public SessionClientHandler {
  public:
   Connection(DataLoop* loop, uint64_t id, const std::string& address)
-      : loop_(loop), id_(id), session_(MakeChannel(address), this) {}
+      : loop_(loop),
+        id_(id),
+        session_(MakeChannel(address, PayloadChannel()), &loop->loop_, this) {}
 
   void OnFrame(ServerFrame&& frame, size_t wire_bytes) override {
     if (flooding_) return;
@@ -55,23 +72,48 @@ class DataLoop::Connection : public SessionClientHandler {
 };
 
 DataLoop::DataLoop(Options options)
-    : options_(std::move(options)), start_time_(absl::Now()), client_(options_.client, &pool_) {
-  absl::MutexLock lock(&close_mu_);
-  thread_ = std::thread([this] { Run(); });
+    : options_(std::move(options)),
+      start_time_(absl::Now()),
+      client_(options_.client, &pool_),
+      loop_(std::make_unique<grpc::CompletionQueue>(), [this] {
+        CompletionLoop::Options loop;
+        loop.thread_name = "weir-data";
+        loop.next_tick = [this] { return UntilTick(); };
+        loop.tick = [this] { Tick(); };
+        return loop;
+      }()) {
+  loop_.Start();
 }
 
 DataLoop::~DataLoop() { Close(); }
 
 bool DataLoop::Post(Event event) {
-  absl::MutexLock lock(&mu_);
-  if (closing_ || mail_.size() >= kMaxMail) return false;
-  mail_.push_back(std::move(event));
+  bool drive = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closing_ || mail_.size() >= kMaxMail) return false;
+    mail_.push_back(std::move(event));
+    drive = TryTakeTurn();
+  }
+  if (drive) Drive(loop_.OnThread() ? kAllEvents : kCallersEvents);
   return true;
 }
 
 void DataLoop::PostAlways(Event event) {
-  absl::MutexLock lock(&mu_);
-  if (!closing_) mail_.push_back(std::move(event));
+  bool drive = false;
+  {
+    absl::MutexLock lock(&mu_);
+    if (closing_) return;
+    mail_.push_back(std::move(event));
+    drive = TryTakeTurn();
+  }
+  if (drive) Drive(loop_.OnThread() ? kAllEvents : kCallersEvents);
+}
+
+bool DataLoop::TryTakeTurn() {
+  if (turn_ || mail_.empty()) return false;
+  turn_ = true;
+  return true;
 }
 
 uint64_t DataLoop::Call(Begin begin, Done done) {
@@ -135,46 +177,66 @@ PayloadTraffic DataLoop::traffic() const {
 
 void DataLoop::Close() {
   absl::MutexLock close_lock(&close_mu_);
-  if (!thread_.joinable()) return;
   Stop(Status(StatusCode::kCancelled, "the worker was closed"));
   {
     absl::MutexLock lock(&mu_);
+    if (closing_) return;
     closing_ = true;
+    const auto quiet = [this]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !turn_ && mail_.empty(); };
+    mu_.Await(absl::Condition(&quiet));
+    turn_ = true;  // for ever
   }
-  thread_.join();
+  connections_.clear();
+  loop_.Shutdown();
 }
 
 absl::Time DataLoop::Now() const {
   return start_time_ + absl::FromChrono(std::chrono::steady_clock::now() - start_);
 }
 
-void DataLoop::Run() {
-  pthread_setname_np(pthread_self(), "weir-data");
-  ClientEffects effects;
-  std::deque<Event> batch;
-  bool closing = false;
-  while (!closing) {
-    {
-      const absl::Duration wait = std::max(client_.NextTick() - Now(), absl::ZeroDuration());
-      absl::MutexLock lock(&mu_);
-      mu_.AwaitWithTimeout(absl::Condition(this, &DataLoop::HasWork), wait);
-      batch.swap(mail_);
-      closing = closing_;
-    }
-    for (Event& event : batch) {
-      event(Now(), &effects);
-      event = nullptr;  // lets go of the payload
-      CarryOut(&effects);
-    }
-    batch.clear();
-    const absl::Time now = Now();
-    if (client_.NextTick() <= now) {
-      client_.Tick(now, &effects);
-      CarryOut(&effects);
-    }
-    DropFlooding();
+absl::Duration DataLoop::UntilTick() {
+  absl::MutexLock lock(&mu_);
+  // Whoever has the turn wakes the loop when it leaves something to do.
+  sleeps_until_ = turn_ ? absl::InfiniteFuture() : !mail_.empty() ? absl::InfinitePast() : due_;
+  return sleeps_until_ - Now();
+}
+
+void DataLoop::Tick() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (turn_) return;
+    turn_ = true;
   }
-  connections_.clear();
+  const absl::Time now = Now();
+  if (client_.NextTick() <= now) {
+    client_.Tick(now, &effects_);
+    CarryOut(&effects_);
+  }
+  Drive(kAllEvents);
+}
+
+void DataLoop::Drive(size_t events) {
+  for (size_t handled = 0;; ++handled) {
+    Event event;
+    DropFlooding();
+    {
+      absl::MutexLock lock(&mu_);
+      if (mail_.empty() || handled == events) {
+        turn_ = false;
+        due_ = client_.NextTick();
+        const bool wake = !mail_.empty() || due_ < sleeps_until_;
+        if (!wake || loop_.OnThread()) return;
+      } else {
+        event = std::move(mail_.front());
+        mail_.pop_front();
+      }
+    }
+    if (!event) return loop_.Wake();
+    event(Now(), &effects_);
+    event = nullptr;  // lets go of the payload
+    CarryOut(&effects_);
+  }
 }
 
 // Effects may cause effects: they are carried out behind those already there.
@@ -198,9 +260,12 @@ void DataLoop::CarryOut(ClientEffects* effects) {
         }
         done(*complete);
       } else if (auto* connect = std::get_if<ConnectEffect>(&effect)) {
-        Open(*connect);
-        client_.Connected(connect->connection, Now(),
-                          &next);  // the stream queues what is sent before it stands
+        const absl::Status opened = Open(*connect);
+        if (opened.ok()) {  // the stream queues what is sent before it stands
+          client_.Connected(connect->connection, Now(), &next);
+        } else {
+          client_.Disconnected(connect->connection, opened, Now(), &next);
+        }
       } else if (auto* disconnect = std::get_if<DisconnectEffect>(&effect)) {
         const auto at = connections_.find(disconnect->connection);
         if (at != connections_.end()) at->second->session().Cancel();  // OnClosed follows
@@ -214,9 +279,20 @@ void DataLoop::CarryOut(ClientEffects* effects) {
   }
 }
 
-void DataLoop::Open(const ConnectEffect& connect) {
+absl::Status DataLoop::Open(const ConnectEffect& connect) {
+  const auto [said, first] = transports_.emplace(connect.shard, connect.transport);
+  if (first || said->second != connect.transport) {
+    Say(LogLevel::kInfo, absl::StrCat("to shard ", connect.shard, " by ",
+                                      TransportName(connect.transport), ", ", connect.address));
+    said->second = connect.transport;
+  }
+  if (connect.transport == Transport::kUds) {
+    absl::Status safe = CheckSocket(std::string(absl::StripPrefix(connect.address, "unix:")));
+    if (!safe.ok()) return safe;
+  }
   connections_[connect.connection] =
       std::make_unique<Connection>(this, connect.connection, connect.address);
+  return absl::OkStatus();
 }
 
 void DataLoop::Send(SendEffect* send) {

@@ -10,34 +10,40 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/buffer.h"
 #include "core/layout.h"
+#include "core/transport.h"
+#include "net/completion_loop.h"
 #include "net/session_client.h"
 #include "weir/worker.h"
 #include "worker/client.h"
 
 namespace weir {
 
-// The thread that runs a Client: events come through a mailbox, effects are carried out between two
-// events.
+// Runs a Client: brings events to it one at a time and carries its effects out.
 //
-// Owns the client, its buffer pool and the streams to the shards. One thread, "weir-data"; every
-// method may be called from any thread and none waits, but for Close. The mailbox holds at most
-// kMaxMail events and of each server max_waiting_bytes: a call beyond is refused, a server that
-// fills it is disconnected.
+// There is one *turn*, and only the thread that has it touches the client. Whoever brings an event
+// (a caller, or the loop's thread with a frame) puts it into the mailbox and, if nobody has the
+// turn, takes it: a call is cut into frames on the caller's thread, and values are brought to their
+// place on the thread that received them, without a hand-over. A caller handles few events of
+// others beside its own; the rest is the loop's.
+//
+// Owns the client, its buffer pool, the streams to the shards and the CompletionLoop that runs
+// them, one thread, "weir-data". Every method may be called from any thread and none waits, but for
+// Close. The mailbox holds at most kMaxMail events and of each server max_waiting_bytes: a call
+// beyond is refused, a server that fills it is disconnected.
 class DataLoop {
  public:
   struct Options {
     ClientOptions client;
-    // Asks for a layout newer than this epoch; SetLayout answers. Called on the loop's thread: must
-    // not wait.
+    // Asks for a layout newer than this epoch; SetLayout answers. Called in the turn: must not
+    // wait.
     std::function<void(uint64_t newer_than)> fetch_layout;
-    // May be empty. Called on the loop's thread.
+    // May be empty. Called in the turn.
     std::function<void(LogLevel, const std::string&)> log;
     // Of the frames of one shard in the mailbox, encoded. More than any shard lets a client ask for
     // at once.
@@ -46,8 +52,8 @@ class DataLoop {
   // Starts a call of the client under the id given.
   using Begin =
       std::function<void(Client& client, uint64_t call, absl::Time now, ClientEffects* effects)>;
-  // Told how a call ended, on the loop's thread (or, when the loop is closed or its mailbox full,
-  // on the caller's).
+  // Told how a call ended, in the turn (or, when the loop is closed or its mailbox full, on the
+  // caller's thread).
   using Done = std::function<void(CompleteEffect& end)>;
 
   // Twice the answers of the largest sync, one a slice.
@@ -70,7 +76,7 @@ class DataLoop {
   // Whom the calls waited for when this was last asked; asks again.
   std::string WaitsFor();
 
-  // Stop, closes the streams and joins the thread. Idempotent. Not from the loop's thread.
+  // Stop, closes the streams and joins the thread. Idempotent. Not from within the turn.
   void Close();
 
  private:
@@ -83,11 +89,20 @@ class DataLoop {
   // closed.
   void PostAlways(Event event);
   Status RefusedCall() const;
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return closing_ || !mail_.empty(); }
-  void Run();
+  // Takes the turn if it is free and there is mail.
+  bool TryTakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Of the completion loop: how long until Tick, which handles what is due or left behind.
+  absl::Duration UntilTick();
+  void Tick();
+
+  // REQUIRES, for all that follow: this thread has the turn.
+  // Handles at most `events` events and gives the turn back.
+  void Drive(size_t events);
   absl::Time Now() const;
   void CarryOut(ClientEffects* effects);
-  void Open(const ConnectEffect& connect);
+  // UNAVAILABLE: a Unix socket that is not there, or not safe to use.
+  absl::Status Open(const ConnectEffect& connect);
   void Send(SendEffect* send);
   void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now,
                 ClientEffects* effects);
@@ -99,21 +114,27 @@ class DataLoop {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   const absl::Time start_time_;
 
-  // Of the loop's thread.
+  // Of whoever has the turn.
   BufferPool pool_;
   Client client_;
+  ClientEffects effects_;
   std::map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<uint32_t, Transport> transports_;  // by shard, as last said
   std::map<uint64_t, Done> done_;
 
   std::atomic<uint64_t> next_call_{1};  // only unique
   mutable absl::Mutex mu_;
   std::deque<Event> mail_ ABSL_GUARDED_BY(mu_);
+  bool turn_ ABSL_GUARDED_BY(mu_) = false;  // somebody has it
+  // While nobody has the turn: when the client's next tick is due. And until when the loop sleeps.
+  absl::Time due_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
+  absl::Time sleeps_until_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   std::string waits_for_ ABSL_GUARDED_BY(mu_);
   PayloadTraffic traffic_ ABSL_GUARDED_BY(mu_);
 
   absl::Mutex close_mu_;  // one Close at a time
-  std::thread thread_ ABSL_GUARDED_BY(close_mu_);
+  CompletionLoop loop_;   // self-synchronised; the first to go
 };
 
 }  // namespace weir

@@ -26,6 +26,7 @@
 #include "absl/time/clock.h"
 #include "net/byte_buffer.h"
 #include "net/channel.h"
+#include "net/completion_loop.h"
 #include "net/server_host.h"
 #include "net/session_client.h"
 #include "net/session_host.h"
@@ -201,7 +202,10 @@ class Recorder : public SessionClientHandler {
 // A server with two shards, of which the second one is another handler's.
 class SessionTest : public ::testing::Test {
  protected:
-  SessionTest() { Serve({}); }
+  SessionTest() {
+    loop_.Start();
+    Serve({});
+  }
   ~SessionTest() override {
     if (server_) server_->Shutdown(absl::ZeroDuration());
   }
@@ -214,7 +218,7 @@ class SessionTest : public ::testing::Test {
     host_->AddShard(0, echo_.get());
     host_->AddShard(7, other_.get());
     ServerHost::Options server;
-    server.services = {host_->service()};
+    server.queued = {host_->queued()};
     auto started = ServerHost::Start(server);
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
@@ -233,6 +237,7 @@ class SessionTest : public ::testing::Test {
     return absl::OkStatus();
   }
 
+  CompletionLoop loop_{std::make_unique<grpc::CompletionQueue>(), {}};  // of the clients
   std::unique_ptr<SessionHost> host_;
   std::unique_ptr<EchoHandler> echo_;
   std::unique_ptr<EchoHandler> other_;
@@ -319,7 +324,7 @@ class RawClient {
 
 TEST_F(SessionTest, FramesArriveInOrderBothWays) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   constexpr uint64_t kFrames = 5000;
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   for (uint64_t i = 1; i <= kFrames; ++i) ASSERT_TRUE(client.Send(PushOf(i, Bytes(i % 700))).ok());
@@ -339,7 +344,7 @@ TEST_F(SessionTest, FramesArriveInOrderBothWays) {
 
 TEST_F(SessionTest, TheHelloChoosesTheShardsHandler) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(7)).ok());
   recorder.Await(1);
   EXPECT_EQ(echo_->opened(), 0);
@@ -348,7 +353,7 @@ TEST_F(SessionTest, TheHelloChoosesTheShardsHandler) {
 
 TEST_F(SessionTest, LargePayloadsGoThereAndBackUnharmedAndAreLetGo) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   constexpr size_t kSize = 3 << 20;
   std::weak_ptr<const void> held;
@@ -377,7 +382,7 @@ TEST_F(SessionTest, AQueuedPayloadIsBorrowedAndLetGoWhenTheSessionEnds) {
   const std::weak_ptr<const void> held = bytes;
   SilentListener silent;
   Recorder recorder;
-  SessionClient client(MakeChannel(silent.address()), &recorder);
+  SessionClient client(MakeChannel(silent.address()), &loop_, &recorder);
   Payload gradient;
   gradient.Append(bytes->data(), bytes->size(), bytes);
   bytes.reset();
@@ -390,7 +395,7 @@ TEST_F(SessionTest, AQueuedPayloadIsBorrowedAndLetGoWhenTheSessionEnds) {
 
 TEST_F(SessionTest, TheServerLearnsThatAClientHasGone) {
   Recorder recorder;
-  auto client = std::make_unique<SessionClient>(Channel(), &recorder);
+  auto client = std::make_unique<SessionClient>(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client->Send(HelloTo(0)).ok());
   recorder.Await(1);
   client.reset();
@@ -400,7 +405,7 @@ TEST_F(SessionTest, TheServerLearnsThatAClientHasGone) {
 
 TEST_F(SessionTest, AClientLearnsThatTheServerHasGone) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   recorder.Await(1);
   server_->Shutdown(absl::ZeroDuration());
@@ -413,7 +418,7 @@ TEST_F(SessionTest, WhereNobodyListensASessionIsUnavailable) {
   const std::string address = server_->address();
   server_->Shutdown(absl::ZeroDuration());
   Recorder recorder;
-  SessionClient client(MakeChannel(address), &recorder);
+  SessionClient client(MakeChannel(address), &loop_, &recorder);
   EXPECT_EQ(recorder.AwaitClosed().code(), absl::StatusCode::kUnavailable);
 }
 
@@ -432,7 +437,7 @@ TEST_F(SessionTest, ASessionIsClosedWithASentenceAfterWhatWasQueued) {
     host_->Send(id, std::move(late));
   };
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   (void)client.Send(PushOf(1));  // which may find the session closed
   EXPECT_EQ(recorder.AwaitClosed(), absl::PermissionDeniedError("this is job A, you are of job B"));
@@ -444,7 +449,7 @@ TEST_F(SessionTest, ASessionIsClosedWithASentenceAfterWhatWasQueued) {
 
 TEST_F(SessionTest, TheFirstFrameMustBeAHello) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(PushOf(1)).ok());
   EXPECT_EQ(recorder.AwaitClosed(),
             absl::FailedPreconditionError(
@@ -454,7 +459,7 @@ TEST_F(SessionTest, TheFirstFrameMustBeAHello) {
 
 TEST_F(SessionTest, AShardThatIsNotHereIsUnavailableNamingThoseThatAre) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(3)).ok());
   EXPECT_EQ(recorder.AwaitClosed(),
             absl::UnavailableError("shard 3 is not here (yet); this process serves 0, 7"));
@@ -478,7 +483,7 @@ TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
     told.Notify();
   };
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   ASSERT_TRUE(told.WaitForNotificationWithTimeout(kPatience));
   EXPECT_EQ(held.load(), 3u) << "the frame told of counts, and none of the others is under way";
@@ -488,7 +493,7 @@ TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
 
 TEST_F(SessionTest, AFrameThatCannotBeDecodedClosesItsSessionAndNoOther) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   recorder.Await(1);
 
@@ -524,19 +529,19 @@ TEST_F(SessionTest, AFrameOverTheFrameLimitClosesItsSession) {
 
 TEST_F(SessionTest, AClientsOwnFrameOverTheLimitIsRefusedBeforeItIsSent) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   EXPECT_EQ(client.Send(PushOf(1, Bytes(4 << 20))).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(SessionTest, ASessionWithoutAHelloIsClosedInTime) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   EXPECT_EQ(TickUntilClosed(&recorder), absl::DeadlineExceededError("no hello within 10s"));
 }
 
 TEST_F(SessionTest, AnIdleSessionWithAHelloIsLeftAlone) {
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   recorder.Await(1);
   ASSERT_TRUE(echo_->AwaitSent(1));
@@ -622,13 +627,13 @@ TEST_F(SessionTest, OneSessionTooManyIsRefused) {
   options.max_sessions = 2;
   Serve(options);
   Recorder first, second, third;
-  SessionClient a(Channel(), &first);
-  SessionClient b(Channel(), &second);
+  SessionClient a(Channel(), &loop_, &first);
+  SessionClient b(Channel(), &loop_, &second);
   ASSERT_TRUE(a.Send(HelloTo(0)).ok());
   ASSERT_TRUE(b.Send(HelloTo(0)).ok());
   first.Await(1);
   second.Await(1);
-  SessionClient c(Channel(), &third);
+  SessionClient c(Channel(), &loop_, &third);
   (void)c.Send(HelloTo(0));  // which may find the session refused
   EXPECT_EQ(third.AwaitClosed(),
             absl::ResourceExhaustedError("this process serves 2 sessions already"));
@@ -645,7 +650,7 @@ TEST_F(SessionTest, AnAnswerOverTheFrameLimitIsABugThatIsNamed) {
     host_->Send(id, std::move(frame));
   };
   Recorder recorder;
-  SessionClient client(Channel(), &recorder);
+  SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   const absl::Status status = recorder.AwaitClosed();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
@@ -657,7 +662,7 @@ TEST_F(SessionTest, AClientsFullQueueRefusesAndKeepsWhatItHas) {
   options.max_queued_frames = 3;
   SilentListener silent;
   Recorder recorder;
-  SessionClient client(MakeChannel(silent.address()), &recorder, options);
+  SessionClient client(MakeChannel(silent.address()), &loop_, &recorder, options);
   // The first one may be handed to the transport, which then waits for a connection.
   int taken = 0;
   while (client.Send(PushOf(1)).ok() && taken < 10) ++taken;
@@ -675,7 +680,7 @@ TEST_F(SessionTest, AnAnswerThatCannotBeDecodedClosesTheSessionOnTheClientsSide)
     host_->Send(id, std::move(frame));
   };
   Recorder recorder;
-  SessionClient client(Channel(), &recorder, options);
+  SessionClient client(Channel(), &loop_, &recorder, options);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   EXPECT_EQ(recorder.AwaitClosed(),
             absl::InvalidArgumentError("weir.v1.ErrorReply.reason has 31 bytes; the limit is 10"));
@@ -685,7 +690,7 @@ TEST_F(SessionTest, AnAnswerThatCannotBeDecodedClosesTheSessionOnTheClientsSide)
 TEST_F(SessionTest, AClientMayBeDestroyedInAnyState) {
   for (int i = 0; i < 60; ++i) {
     Recorder recorder;
-    auto client = std::make_unique<SessionClient>(Channel(), &recorder);
+    auto client = std::make_unique<SessionClient>(Channel(), &loop_, &recorder);
     if (i % 3 > 0) {
       EXPECT_TRUE(client->Send(HelloTo(0)).ok());
     }
@@ -706,7 +711,7 @@ TEST_F(SessionTest, ManyThreadsMaySendAndCloseAtOnce) {
   std::vector<std::unique_ptr<SessionClient>> clients;
   for (int i = 0; i < kClients; ++i) {
     recorders.push_back(std::make_unique<Recorder>());
-    clients.push_back(std::make_unique<SessionClient>(Channel(), recorders.back().get()));
+    clients.push_back(std::make_unique<SessionClient>(Channel(), &loop_, recorders.back().get()));
     EXPECT_TRUE(clients.back()->Send(HelloTo(i % 2 == 0 ? 0 : 7)).ok());
   }
   std::vector<std::thread> threads;

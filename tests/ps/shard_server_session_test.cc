@@ -2,6 +2,7 @@
 // A shard behind real sessions over a loopback socket.
 #include <gmock/gmock.h>
 #include <grpcpp/channel.h>
+#include <grpcpp/completion_queue.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "net/channel.h"
+#include "net/completion_loop.h"
 #include "net/server_host.h"
 #include "net/session_client.h"
 #include "net/session_host.h"
@@ -29,7 +31,9 @@ constexpr uint64_t kSliceBytes = uint64_t{1} << 20;  // so its payloads arrive i
 // One session; answers are waited for.
 class Client : public SessionClientHandler {
  public:
-  explicit Client(const std::string& address) : client_(MakeChannel(address), this) {}
+  explicit Client(const std::string& address) : client_(MakeChannel(address), &loop_, this) {
+    loop_.Start();
+  }
   ~Client() override { client_.Close(); }
 
   absl::Status TrySend(uint64_t request, uint64_t epoch, decltype(ClientFrame::kind) kind) {
@@ -79,6 +83,7 @@ class Client : public SessionClientHandler {
   bool reads_ ABSL_GUARDED_BY(mu_) = true;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
+  CompletionLoop loop_{std::make_unique<grpc::CompletionQueue>(), {}};  // its own: OnFrame may wait
   SessionClient client_;
 };
 
@@ -97,7 +102,7 @@ class ShardServerSessionTest : public testing::Test {
     host_.AddShard(0, server_.get());
     ServerHost::Options serving;
     serving.has_token = true;
-    serving.services = {host_.service()};
+    serving.queued = {host_.queued()};
     listener_ = *ServerHost::Start(serving);
     ASSERT_TRUE(server_->Start().ok());
     ASSERT_TRUE(server_->Install(layout).ok());

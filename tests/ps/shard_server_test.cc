@@ -191,18 +191,24 @@ TEST_P(ShardServerTest, StopsWithoutHavingStarted) { server->Stop(); }
 TEST_P(ShardServerTest, AFloodBeyondTheCreditsClosesTheSessionAndTheMailboxStaysBounded) {
   ShardServer::Options options = Asp(GetParam());
   options.shard.limits.max_requests = 10;
-  // The clock is read by the loop at every event: one that waits keeps the loop from its mailbox.
+  // The clock is read in the turn, at every event: one that waits keeps the turn from all others.
   absl::Mutex mu;
   bool open = false;
+  bool asked = false;
   options.clock = [&] {
     absl::MutexLock lock(&mu);
+    asked = true;
     mu.Await(absl::Condition(&open));
     return absl::UnixEpoch();
   };
   std::unique_ptr<ShardServer> slow = *ShardServer::Create(options, &outlet);
   outlet.server = nullptr;
   ASSERT_TRUE(slow->Start().ok());
-  slow->OnOpen(1, "test");
+  std::thread holder([&] { slow->OnOpen(1, "test"); });
+  {
+    absl::MutexLock lock(&mu);
+    mu.Await(absl::Condition(&asked));
+  }
   for (uint64_t request = 1; request <= 1000; ++request)
     slow->OnFrame(1, FrameOf(request, SyncFrame()), 100);
   const absl::Status status = outlet.WaitForClose(1);
@@ -212,6 +218,7 @@ TEST_P(ShardServerTest, AFloodBeyondTheCreditsClosesTheSessionAndTheMailboxStays
     absl::MutexLock lock(&mu);
     open = true;
   }
+  holder.join();
   slow->Stop();
 }
 
@@ -226,7 +233,7 @@ TEST_P(ShardServerTest, DeadlinesAreKeptWithoutAnyEvent) {
 
 INSTANTIATE_TEST_SUITE_P(JobThreads, ShardServerTest, testing::Values(0, 2),
                          [](const testing::TestParamInfo<int>& info) {
-                           return info.param == 0 ? std::string("OnTheLoop")
+                           return info.param == 0 ? std::string("InTheTurn")
                                                   : std::string("OnThreads");
                          });
 
