@@ -68,6 +68,7 @@ class Coordinator {
   Coordinator(Membership::Options options, std::string run_dir, const sigset_t& signals)
       : signals_(signals),
         token_(options.job_token),
+        codecs_(options.codecs),
         run_dir_(std::move(run_dir)),
         began_(absl::Now()),
         service_(std::move(options)) {}
@@ -97,11 +98,21 @@ class Coordinator {
       if (!job.failure.empty()) return Failed();
       if (job.finished && !job.stopping && !run_dir_.empty()) return Finished(job);
       if (service_.AwaitEnd(absl::ZeroDuration())) return Ended(job);
+      WarnOfCodecs(job);
       Tell(job);
     }
   }
 
  private:
+  // Once the model is declared: what the topology says of tensors that it does not have.
+  void WarnOfCodecs(const JobStatus& job) {
+    if (!job.layout_ready || codecs_told_) return;
+    codecs_told_ = true;
+    for (const std::string& pattern : UnusedPatterns(codecs_, job.layout.tensors)) {
+      LOG(WARNING) << UnusedPatternWarning(pattern);
+    }
+  }
+
   // Logs whom the job waits for, or how far it is: when that has changed, every kTellInterval.
   void Tell(const JobStatus& job) {
     const absl::Time now = absl::Now();
@@ -204,8 +215,11 @@ class Coordinator {
   }
 
   const sigset_t signals_;
-  const std::string token_, run_dir_;
+  const std::string token_;
+  const CodecChoice codecs_;
+  const std::string run_dir_;
   const absl::Time began_;
+  bool codecs_told_ = false;
   Progress progress_;
   std::string told_;
   absl::Time told_at_ = absl::InfinitePast();

@@ -24,6 +24,17 @@ void PrintStaleness(const Topology& topology) {
                                      topology.consistency.max_staleness));
 }
 
+// `model` is null where workers.program has one of its own.
+void WarnOfCodecs(const Topology& topology, const Model* model) {
+  if (model == nullptr) return;
+  std::vector<TensorShape> tensors;
+  for (const TensorSpec& tensor : model->Tensors())
+    tensors.push_back({tensor.name, tensor.shape, {}});
+  for (const std::string& pattern : UnusedPatterns(topology.codec, tensors)) {
+    absl::FPrintF(stderr, "warning: %s\n", UnusedPatternWarning(pattern));
+  }
+}
+
 }  // namespace
 
 int CmdValidate(const std::string& program, const std::vector<std::string>& words) {
@@ -59,6 +70,7 @@ int CmdValidate(const std::string& program, const std::vector<std::string>& word
   if (prepared->steps > 0) absl::PrintF(", %d steps", prepared->steps);
   absl::PrintF(".\n%s\n", PromiseOf(*topology));
   PrintStaleness(*topology);
+  WarnOfCodecs(*topology, prepared->model.get());
   return 0;
 }
 

@@ -43,6 +43,7 @@ absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology, std::string
   memcpy(options.job_id.data(), id.data(), id.size());
   options.job_token = std::move(token);
   options.settings = JobSettingsOf(*topology);
+  options.codecs = topology->codec;
   absl::Status status = Membership::CheckSettings(options.settings);
   if (!status.ok()) return status;
   return options;

@@ -28,10 +28,10 @@ bool SameSecret(absl::string_view a, absl::string_view b) {
 
 // An upper bound of the bytes of `layout` as a message.
 size_t EncodedBytes(const Layout& layout, uint32_t shards) {
-  size_t bytes = 64 + size_t{shards} * 272;
+  size_t bytes = 64 + size_t{shards} * (272 + kMaxUdsPathBytes + kMaxHostKeyBytes);
   for (const TensorShape& tensor : layout.tensors)
     bytes += tensor.name.size() + tensor.shape.size() * 6 + 36;
-  return bytes + layout.slices.size() * 24;
+  return bytes + layout.slices.size() * 24 + layout.codecs.size() * 8;
 }
 
 }  // namespace
@@ -153,7 +153,10 @@ absl::StatusOr<JoinAnswer> Membership::Join(const JoinEvent& event, absl::Time n
                                                    static_cast<int>(event.role), " is unknown"));
   }
   status.Update(CheckOpen());
-  if (status.ok() && event.role == MemberRole::kServer) status = CheckAddress(event.address);
+  if (event.role == MemberRole::kServer) {
+    status.Update(CheckAddress(event.address));
+    status.Update(CheckSocketAddress(event.uds_path, event.host_key));
+  }
   if (status.ok() && finished())
     status = absl::FailedPreconditionError("the job is finished: every worker has left");
   if (!status.ok()) return status;
@@ -165,7 +168,11 @@ absl::StatusOr<JoinAnswer> Membership::Join(const JoinEvent& event, absl::Time n
   fresh.rank = (*place)->status.rank;
   fresh.incarnation = (*place)->status.incarnation + 1;
   fresh.state = MemberState::kJoined;
-  fresh.address = event.role == MemberRole::kServer ? event.address : "";
+  if (event.role == MemberRole::kServer) {
+    fresh.address = event.address;
+    fresh.uds_path = event.uds_path;
+    fresh.host_key = event.host_key;
+  }
   fresh.host = Printable(event.host);
   fresh.process_id = event.process_id;
   (*place)->status = fresh;
@@ -226,6 +233,7 @@ absl::StatusOr<uint64_t> Membership::Declare(const JobKey& job, const MemberId& 
   absl::StatusOr<Layout> layout =
       MakeLayout(tensors, options_.settings.slice_bytes, options_.settings.shards, options_.epoch);
   if (!layout.ok()) return layout.status();
+  layout->codecs = CodecsOf(options_.codecs, tensors);
   const size_t bytes = EncodedBytes(*layout, options_.settings.shards);
   if (bytes > options_.max_layout_bytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -289,6 +297,7 @@ absl::StatusOr<HeartbeatAnswer> Membership::Heartbeat(const JobKey& job, const M
     member.step = event.step;
     member.steps = event.steps;
     member.pushes = event.pushes;
+    member.sessions = event.sessions;
     member.values = event.values;
     member.waits_for = Shortened(event.waits_for);
     if (!event.failure.empty())
@@ -311,6 +320,7 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
   if (!status.ok()) return status;
   member.state = MemberState::kLeft;
   member.pushes = event.pushes;
+  member.sessions = event.sessions;
   member.values = event.values;
   member.step = event.step;
   member.waits_for.clear();

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/layout.h"
+#include "launcher/codec_choice.h"
 #include "launcher/member.h"
 
 namespace weir {
@@ -47,6 +48,7 @@ class Membership {
     JobId job_id{};
     std::string job_token;  // empty: none
     JobSettings settings;
+    CodecChoice codecs;
     absl::Duration lease = absl::Seconds(10);
     uint64_t epoch = 1;
     bool replace_lost_workers = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "launcher/counted.h"
 #include "launcher/topology_schema.h"
 #include "launcher/topology_value.h"
 
@@ -26,6 +27,23 @@ double ExpectedAdmittedShare(ModeType mode, int64_t workers, std::optional<int64
 }
 
 std::string PromiseOf(const Topology& topology) {
+  if (topology.consistency.mode == ModeType::kBsp && HasErrorFeedback(topology.codec)) {
+    return "Not the same bits: error feedback (codec) keeps what its pushes lost in each worker, "
+           "so "
+           "the weights depend on "
+           "which worker pushed what, and on none being replaced.";
+  }
+  if (topology.consistency.mode == ModeType::kBsp && EncodesPushes(topology.codec)) {
+    return absl::StrCat(
+        "Same bits for ", Counted(topology.workers.count, "worker"),
+        ": gradients are rounded (codec) as each worker sums them up, so the weights are bit for "
+        "bit the same for any number of servers and shards and for any order of arrival, as long "
+        "as workers.count stays ",
+        topology.workers.count, ", train.gradient_shards ", GradientShards(topology),
+        " and slice_bytes ", topology.slice_bytes,
+        topology.workers.program.empty() ? "."
+                                         : ", and workers.program computes the same gradients.");
+  }
   if (topology.consistency.mode == ModeType::kBsp) {
     return absl::StrCat(
         "Same bits: the weights are bit for bit the same for any number of servers, shards and "

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "core/optimizer.h"
 #include "core/schedule.h"
+#include "launcher/codec_choice.h"
 
 namespace weir {
 
@@ -17,7 +18,6 @@ enum class BackendType { kLocal, kSsh, kSlurm, kKubernetes };
 enum class DeviceType { kCpu, kCuda };
 enum class ModeType { kBsp, kQuorum, kSsp, kAsp };
 enum class TransportType { kAuto, kTcp, kUds, kShm };
-enum class CodecType { kF32, kF16, kBf16, kInt8, kTopK, kOneBit };
 enum class ModelType { kSoftmax, kMlp };
 enum class ActivationType { kRelu, kTanh, kSigmoid };
 enum class DataFormat { kCsv, kIdx, kLibsvm, kSynthetic };
@@ -119,7 +119,7 @@ struct Topology {
   int64_t slice_bytes = 1 << 20;
   Consistency consistency;
   TransportType transport = TransportType::kAuto;
-  CodecType codec = CodecType::kF32;
+  CodecChoice codec;
   Network network;
   Train train;
   Checkpoint checkpoint;

@@ -112,17 +112,15 @@ std::vector<TopologyKey> ConsistencyKeys() {
           .Means("How long a step with enough parts waits for the others."),
       TopologyRow("transport", KeyType::kChoice, WEIR_FIELD(transport))
           .Example("tcp")
-          .OneOf({{"auto"}, {"tcp"}, {"uds", "auto or tcp"}, {"shm", "auto or tcp"}})
-          .Means("What carries the frames; auto picks the fastest that is built."),
-      TopologyRow("codec", KeyType::kChoice, WEIR_FIELD(codec))
-          .Example("f32")
-          .OneOf({{"f32"},
-                  {"f16", "f32"},
-                  {"bf16", "f32"},
-                  {"int8", "f32"},
-                  {"topk", "f32"},
-                  {"onebit", "f32"}})
-          .Means("How gradients and weights are encoded on the wire."),
+          .OneOf({{"auto"}, {"tcp"}, {"uds"}, {"shm"}})
+          .Means("What carries the frames between workers and servers. auto picks for each pair: a "
+                 "Unix socket where both are on one host, else TCP; uds and shm want one host."),
+      TopologyRow("codec", KeyType::kCodecs, WEIR_FIELD(codec))
+          .Example("{push: int8, pull: bf16, error_feedback: true, tensors: {\"fc.*\": f32}}")
+          .Means("How gradients (push) and weights (pull) travel; one name is for both. "
+                 "error_feedback, of int8 pushes, adds to a gradient what the worker's last one "
+                 "lost. tensors maps names, or patterns with *, to what those tensors get instead; "
+                 "the first that fits wins."),
       TopologyRow("network.interface", KeyType::kText, WEIR_FIELD(network.interface))
           .Example("lo")
           .NotYet("all processes meet on lo")

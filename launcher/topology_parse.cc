@@ -190,10 +190,11 @@ class Parser {
     Take(*key, value, place, source_.settings_directory);
   }
 
-  // A list is YAML; every other value is the text as it stands.
+  // A list or a map is YAML; every other value is the text as it stands.
   bool ReadSettingValue(const TopologyKey& key, const std::string& text, const Place& place,
                         YamlNode* value) {
-    if (key.type == KeyType::kTexts || key.type == KeyType::kIntegers) {
+    if (key.type == KeyType::kTexts || key.type == KeyType::kIntegers ||
+        key.type == KeyType::kCodecs) {
       YamlDocument document = ReadYaml(text);
       for (const YamlProblem& problem : document.problems)
         Error(place, absl::StrCat(key.path, ": ", problem.message));

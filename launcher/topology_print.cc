@@ -50,7 +50,9 @@ constexpr char kPageEnd[] = R"(## How the bits depend on the topology
 
 - `bsp`: the trained weights are bit for bit the same for any number of servers, shards and workers and any order of arrival,
   as long as `train.gradient_shards` stays the same. It defaults to `workers.count`: give it to keep the bits while
-  `workers.count` changes.
+  `workers.count` changes. With a push `codec` other than f32, `workers.count` and `slice_bytes` must stay the same too:
+  gradients are rounded as each worker sums them up. With `error_feedback` the promise does not hold: what a worker's pushes
+  lost is kept in that worker alone. `weir validate` says which promise a topology keeps.
 - `asp`: the weights depend on the order in which pushes arrive. With `max_staleness: s` and W workers that commit at once about
   (s + 1) / W of the pushes are admitted; the others are answered *stale* and computed again. `weir validate` prints the
   expected share and warns under 0.9.

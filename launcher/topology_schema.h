@@ -41,7 +41,7 @@ class ChoiceField {
 // Where the value of a key lies in one Topology. Borrowed from it.
 using Field = std::variant<int64_t*, uint64_t*, std::optional<int64_t>*, double*,
                            std::optional<double>*, std::string*, std::vector<std::string>*,
-                           std::vector<int64_t>*, absl::Duration*, ChoiceField>;
+                           std::vector<int64_t>*, absl::Duration*, ChoiceField, CodecChoice*>;
 
 enum class KeyType {
   kInteger,   // int64_t, optional<int64_t>, uint64_t (where 0 is below the limits, it means: not
@@ -55,6 +55,7 @@ enum class KeyType {
   kPath,      // std::string, absolute after parsing
   kTexts,     // vector<string>
   kIntegers,  // vector<int64_t>
+  kCodecs,    // CodecChoice
 };
 
 struct Choice {

@@ -198,6 +198,10 @@ class ValueReader {
     return problem;
   }
 
+  std::optional<YamlProblem> operator()(CodecChoice* member) const {
+    return ReadCodecChoice(node_, member);
+  }
+
   std::optional<YamlProblem> operator()(std::vector<std::string>* member) const {
     if (!IsListOfRightSize()) return Wrong(key_, node_);
     std::vector<std::string> values;
@@ -272,6 +276,7 @@ class ValueWriter {
   std::string operator()(const std::string* member) const {
     return member->empty() ? "" : QuotedIfNeeded(*member);
   }
+  std::string operator()(const CodecChoice* member) const { return CodecChoiceText(*member); }
   std::string operator()(ChoiceField member) const { return key_.choices.at(member.Get()).name; }
   std::string operator()(const std::vector<std::string>* member) const {
     if (member->empty()) return "";
@@ -319,6 +324,8 @@ std::string Expectation(const TopologyKey& key) {
     case KeyType::kIntegers:
       return absl::StrCat("a list of 1 to ", key.max_items, " whole numbers ", RangeText(key),
                           " (as ", key.example, ")");
+    case KeyType::kCodecs:
+      return "f32, f16, bf16 or int8, or a map of push, pull, error_feedback and tensors";
   }
   return "";
 }

@@ -203,6 +203,21 @@ TEST_F(MembershipTest, TheFirstDeclarationMakesTheLayoutAndTheSameAgainIsWelcome
   EXPECT_TRUE(membership->Declare(Key(), workers[1], Model(), now).ok());
 }
 
+TEST_F(MembershipTest, TheLayoutHoldsTheCodecsThatAreChosenForItsTensors) {
+  auto options = JobOptions();
+  options.codecs.all = {Codec::kInt8, Codec::kBf16, true};
+  options.codecs.tensors = {{"b*", {Codec::kF32, Codec::kF32, false}}};
+  Restart(options);
+  JoinAll();
+  ASSERT_TRUE(membership->Declare(Key(), workers[0], Model(), now).ok());
+  Ask(1, servers[0]);
+  const auto answers = membership->TakeAnswers();
+  ASSERT_THAT(answers, SizeIs(1));
+  const Layout& layout = **answers[0].layout;
+  EXPECT_EQ(layout.codec(1), options.codecs.all);
+  EXPECT_EQ(layout.codec(2), TensorCodec());
+}
+
 TEST_F(MembershipTest, ADifferingDeclarationIsRefusedNamingTheDifference) {
   JoinAll();
   ASSERT_TRUE(membership->Declare(Key(), workers[0], Model(3), now).ok());

@@ -171,10 +171,10 @@ INSTANTIATE_TEST_SUITE_P(
              "t.yaml:7:11: backend.slurm.partition: has no effect with backend.type: local; it "
              "belongs to "
              "backend.type: slurm\n"},
-        Case{"SharedMemory", "transport: shm\n",
-             "t.yaml:6:1: transport: shm is not built yet; use auto or tcp\n"},
-        Case{"HalfPrecision", "codec: bf16\n",
-             "t.yaml:6:1: codec: bf16 is not built yet; use f32\n"},
+        Case{"SparseGradients", "codec: topk\n",
+             "t.yaml:6:8: codec: topk is not built yet; use int8\n"},
+        Case{"OneBitForOneTensor", "codec: {push: f16, tensors: {b: {push: onebit}}}\n",
+             "t.yaml:6:40: codec: tensors.b.push: onebit is not built yet; use int8\n"},
         Case{"CudaServers", "servers: {device: cuda}\n",
              "t.yaml:6:11: servers.device: cuda is not built yet; use cpu\n"},
         Case{"BoundedClocks", "consistency: {mode: ssp, max_staleness: 2}\n",
@@ -215,16 +215,16 @@ INSTANTIATE_TEST_SUITE_P(
              "t.yaml:6:1: hosts: 'localhost' is named twice\n"},
         Case{"DirectoryWithoutAProgram", "workers: {directory: x}\n",
              "t.yaml:6:11: workers.directory: has no effect without workers.program\n"},
-        Case{
-            "ErrorsOfManyKindsAllAtOnce",
-            "workers: {count: 0}\nserver: {count: 2}\nslice_bytes: 1\nslice_bytes: 2\ncodec: f16\n",
-            "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got '0'\n"
-            "t.yaml:7:1: unknown key 'server'; did you mean 'servers'?\n"
-            "t.yaml:8:14: slice_bytes: wants bytes from 1KiB to 3MiB, a multiple of 4 (as 65536, "
-            "64KiB or "
-            "1MiB), got '1'\n"
-            "t.yaml:9:1: duplicate key 'slice_bytes': it stands already at line 8, column 1\n"
-            "t.yaml:10:1: codec: f16 is not built yet; use f32\n"}),
+        Case{"ErrorsOfManyKindsAllAtOnce",
+             "workers: {count: 0}\nserver: {count: 2}\nslice_bytes: 1\nslice_bytes: 2\ncodec: "
+             "topk\n",
+             "t.yaml:6:18: workers.count: wants a whole number from 1 to 1024, got '0'\n"
+             "t.yaml:7:1: unknown key 'server'; did you mean 'servers'?\n"
+             "t.yaml:8:14: slice_bytes: wants bytes from 1KiB to 3MiB, a multiple of 4 (as 65536, "
+             "64KiB or "
+             "1MiB), got '1'\n"
+             "t.yaml:9:1: duplicate key 'slice_bytes': it stands already at line 8, column 1\n"
+             "t.yaml:10:8: codec: topk is not built yet; use int8\n"}),
     CaseName);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -442,8 +442,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "to 65536 "
                 "(as [256, 128]), got '8'\n"},
         SetCase{"NotBuiltYet",
-                {"transport=uds"},
-                "--set transport=uds: transport: uds is not built yet; use auto or tcp\n"},
+                {"servers.device=cuda"},
+                "--set servers.device=cuda: servers.device: cuda is not built yet; use cpu\n"},
         SetCase{"AgainstTheFile",
                 {"workers.count=31"},
                 "--set workers.count=31: workers.count: a batch of 30 examples (train.batch) "
@@ -460,7 +460,7 @@ TEST(TopologyErrorsTest, FileAndSettingsAreBothNamedFileFirst) {
   EXPECT_EQ(
       Lines(
           Parse(std::string(kGood) + "codec: f33\n", {"servers.count=0", "worker.count=1"}).errors),
-      "t.yaml:6:8: codec: wants one of f32, f16, bf16, int8, topk, onebit, got 'f33'; did you mean "
+      "t.yaml:6:8: codec: wants one of f32, f16, bf16, int8, got 'f33'; did you mean "
       "f32?\n"
       "--set servers.count=0: servers.count: wants a whole number from 1 to 1024, got '0'\n"
       "--set worker.count=1: unknown key 'worker.count'; did you mean 'workers.count'?\n");

@@ -35,7 +35,11 @@ workers: {count: 4}
 slice_bytes: 4KiB
 consistency: {mode: asp, max_staleness: 5}
 transport: tcp
-codec: f32
+codec:
+  push: int8
+  pull: bf16
+  error_feedback: true
+  tensors: {"fc.*": f32, "*.bias": {push: f16}}
 network: {interface: lo}
 train:
   model: mlp
@@ -308,6 +312,26 @@ TEST(PromiseOfTest, SameBitsArePromisedInLockstepOnly) {
   EXPECT_NE(PromiseOf(Parse(kIris, {"workers.count=3"})).find("gradient_shards stays 3"),
             std::string::npos);
   EXPECT_EQ(PromiseOf(Parse(kIris, {"consistency.mode=asp"})).substr(0, 18), "Not the same bits:");
+}
+
+TEST(PromiseOfTest, PushesInAnotherCodecPromiseTheBitsForAFixedNumberOfWorkers) {
+  EXPECT_EQ(PromiseOf(Parse(kIris, {"workers.count=3", "codec=bf16"})).substr(0, 25),
+            "Same bits for 3 workers: ");
+  EXPECT_EQ(PromiseOf(Parse(kIris, {"codec={pull: int8}"})), PromiseOf(Parse(kIris)));
+}
+
+TEST(PromiseOfTest, ErrorFeedbackPromisesNoBits) {
+  EXPECT_EQ(PromiseOf(Parse(kIris, {"codec={push: int8, error_feedback: true}"})).substr(0, 35),
+            "Not the same bits: error feedback (");
+}
+
+TEST(TopologyCodecTest, AMapOfTheFileAndOneOfASettingAreTheSame) {
+  const std::string map = "{push: int8, pull: bf16, tensors: {\"w*\": f32}}";
+  const Topology file = Parse(std::string(kIris) + "codec: " + map + "\n");
+  EXPECT_EQ(file.codec.all, (TensorCodec{Codec::kInt8, Codec::kBf16, false}));
+  ASSERT_EQ(file.codec.tensors.size(), 1u);
+  EXPECT_EQ(file.codec.tensors[0].pattern, "w*");
+  EXPECT_TRUE(Parse(kIris, {"codec=" + map}) == file);
 }
 
 TEST(LoadTopologyTest, ReadsAFileAndTakesPathsFromItsDirectory) {
