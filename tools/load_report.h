@@ -3,56 +3,53 @@
 #define WEIR_TOOLS_LOAD_REPORT_H_
 
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/histogram.h"
 #include "nlohmann/json.hpp"
-#include "tools/load_worker.h"
-#include "tools/roofline.h"
 
 namespace weir {
 
-// One worker's report as it travels from its process to the load test's, and back.
+// What a load saw: one worker's, or, merged, that of all workers. Latencies in ns.
+struct LoadReport {
+  Histogram steps;         // each counted push-pull of the whole model, its check included
+  Histogram pulls;         // of the smallest tensor
+  Histogram each_pulls;    // of one tensor, drawn in turn from all
+  Histogram loaded_pulls;  // the same while push-pulls are under way
+  Histogram changed;       // pulls of the whole model after every slice of it has changed
+  Histogram unchanged;     // the same right afterwards, naming the versions held
+  uint64_t workers = 1;
+  // Of the counted steps.
+  double seconds = 0;             // the longest of a worker's
+  double bytes_per_second = 0;    // f32 bytes of model, pushed plus pulled; summed over the workers
+  uint64_t moved_bytes = 0;       // the same, in all
+  uint64_t wire_bytes = 0;        // payload bytes of these, as encoded
+  double cpu_seconds = 0;         // of the workers' processes
+  uint64_t peak_rss_bytes = 0;    // of the worker that had most
+  uint64_t gradient_bytes = 0;    // of all sets of gradients of one worker, used in turn
+  uint64_t last_cache_bytes = 0;  // of the processor, as it says
+  uint64_t payload_bytes = 0;  // that the library moved, of all phases; 0: it does not count them
+  uint64_t copied_bytes = 0;   // of these, copied in user space
+  // Conflicts: slices pushed, by outcome, and what came back because of a stale one.
+  uint64_t applied = 0;
+  uint64_t stale = 0;
+  uint64_t resync_bytes = 0;
+  double conflict_seconds = 0;  // the longest of a worker's
+  uint64_t checked = 0;         // values compared to the formula
+  uint64_t wrong = 0;           // values or outcomes that were not what the formula says
+};
+
+// One worker's report as it travels from its process to the load test's, and back. A histogram
+// becomes its buckets, [low, high, count] each.
 nlohmann::json ToJson(const LoadReport& report);
+nlohmann::json ToJson(const Histogram& histogram);
 // DATA_LOSS: not such a report.
 absl::StatusOr<LoadReport> LoadReportFromJson(const nlohmann::json& json);
 
-// One row of the load test's table. "MB/s" are 10^6 bytes of the model's f32 values, pushed plus
-// pulled, over all workers.
-struct LoadRow {
-  std::string profile;
-  std::string transport;
-  std::string codec;
-  uint64_t servers = 0;
-  uint64_t workers = 0;
-  uint64_t steps = 0;      // counted, of all workers
-  double step_ms_p50 = 0;  // one push-pull of the whole model, its check included
-  double step_ms_p99 = 0;
-  double throughput_mb_s = 0;  // sum over the workers of bytes over that worker's own time
-  double wire_mb_s = 0;        // payload bytes on the wire, both ways
-  double pull_us_p50 = 0;      // smallest tensor, one outstanding
-  double pull_us_p99 = 0;
-  double loaded_pull_us_p99 = 0;  // the same while push-pulls are under way
-  double worker_cpu_s_per_gb = 0;
-  uint64_t worker_peak_rss_mb = 0;
-  uint64_t checked = 0;  // values compared to the formula
-  uint64_t wrong = 0;
-};
-
-// What the workers' reports come to. REQUIRES: at least one, each with at least one step.
-LoadRow Summarize(const std::vector<LoadReport>& reports);
-
-// The value below which `percent` of `values` lie (nearest rank). 0 for no values.
-double Percentile(std::vector<double> values, double percent);
-
-// The table that people read: one line of names, one line of the row, and with a roofline the
-// limits and the row's share.
-std::string FormatTable(const LoadRow& row, const std::optional<Roofline>& roofline);
-
-// The same for programs, with a fingerprint of the machine (processor, cores, kernel).
-nlohmann::json ToJson(const LoadRow& row, const std::optional<Roofline>& roofline);
+// All reports as one: histograms and counts are added, `seconds` is the longest.
+// REQUIRES: at least one.
+LoadReport Merge(const std::vector<LoadReport>& reports);
 
 }  // namespace weir
 

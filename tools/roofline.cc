@@ -170,7 +170,17 @@ double Triad(uint64_t bytes) {
   return static_cast<double>(n) * 12 / seconds / 1e6;
 }
 
+constexpr RooflineName kNames[] = {
+    {"raw_tcp_mb_s", &Roofline::raw_tcp_mb_s, 0},
+    {"raw_tcp_one_way_mb_s", &Roofline::raw_tcp_one_way_mb_s, 0},
+    {"raw_rtt_us", &Roofline::raw_rtt_us, 1},
+    {"memcpy_mb_s", &Roofline::memcpy_mb_s, 0},
+    {"triad_mb_s", &Roofline::triad_mb_s, 0},
+};
+
 }  // namespace
+
+absl::Span<const RooflineName> RooflineNames() { return kNames; }
 
 absl::StatusOr<Roofline> MeasureRoofline(const RooflineOptions& options) {
   std::vector<double> both, one, rtt, copy, triad;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 namespace weir {
 
@@ -18,6 +19,14 @@ struct Roofline {
   double triad_mb_s =
       0;  // one thread, w = w - r * g over f32: 12 bytes moved an element, out of cache
 };
+
+// A limit by its name, which is the same in tables and --json.
+struct RooflineName {
+  const char* name;
+  double Roofline::*value;
+  int decimals;
+};
+absl::Span<const RooflineName> RooflineNames();
 
 struct RooflineOptions {
   uint64_t tcp_bytes = uint64_t{256} << 20;  // each way, per repetition

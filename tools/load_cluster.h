@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_TOOLS_LOAD_CLUSTER_H_
+#define WEIR_TOOLS_LOAD_CLUSTER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "launcher/plan.h"
+#include "launcher/process_end.h"
+#include "launcher/topology.h"
+
+namespace weir {
+
+// Where one process of a load test runs, beyond what the topology says.
+struct ProcessSeat {
+  // Words before its command, which must end in exec, so that the process keeps its id:
+  // {"ip", "netns", "exec", "host3"}, {"taskset", "-c", "0"}.
+  std::vector<std::string> prefix;
+  std::string host;  // where a coordinator or server listens; empty: 127.0.0.1
+};
+
+// What a load test starts.
+struct ClusterSpec {
+  Topology topology;        // parsed; workers.program is what each worker runs
+  std::string program_dir;  // where weir-ps and the others lie
+  std::string run_dir;      // exists; for logs, the token, the topology and the workers' reports
+  std::string connect;     // host:port of a coordinator that runs already: only workers are started
+  std::string token_file;  // of that job; empty: it has none
+  std::function<ProcessSeat(const PlannedProcess&)> seat;  // none: everything on this host
+  absl::Duration limit = absl::Minutes(30);                // of all of it, then it is ended
+};
+
+// What the kernel counted for one process while the load that counts ran: between the marks
+// kLoadBegins and kLoadEnds of worker 0.
+struct ProcessUsage {
+  std::string name;  // "ps-0", "worker-2"
+  ProcessRole role = ProcessRole::kCoordinator;
+  double cpu_seconds = 0;
+  uint64_t peak_rss_bytes = 0;  // since its start
+};
+
+// What worker 0 writes to its standard output, each on a line.
+constexpr char kLoadBegins[] = "weir-load begins";
+constexpr char kLoadEnds[] = "weir-load ends";
+
+// The processes of one run of a load test: coordinator, servers and workers, started straight from
+// a topology's plan (no agent), watched, and ended. Nothing that it started is left when Run
+// returns.
+//
+// One thread, which lives as long as the processes and has no other thread beside it while Run
+// starts them. Forks.
+class LoadCluster {
+ public:
+  explicit LoadCluster(ClusterSpec spec);
+  ~LoadCluster();
+
+  LoadCluster(const LoadCluster&) = delete;
+  LoadCluster& operator=(const LoadCluster&) = delete;
+
+  // Runs the workers to their end. Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD meanwhile.
+  //
+  // CANCELLED: a signal ended it; `signal()` says which. INTERNAL: a process ended otherwise than
+  // it should; names it, with the last lines of its log. DEADLINE_EXCEEDED: the limit. Else what
+  // the system said when a process was started. UNIMPLEMENTED: the topology places a process on
+  // another host.
+  absl::Status Run();
+
+  int signal() const { return signal_; }
+
+  // After Run: one for each server and worker, in the order of the plan.
+  const std::vector<ProcessUsage>& usage() const { return usage_; }
+
+ private:
+  struct Process {
+    PlannedProcess planned;
+    pid_t pid = 0;
+    std::optional<ProcessEnd> end;
+    double cpu_at_begin = 0;
+    ProcessUsage usage;
+  };
+
+  absl::Status Start();
+  absl::Status StartOne(const PlannedProcess& planned);
+  absl::Status AwaitReady(Process* coordinator, int ready_fd);
+  absl::Status Loop();
+  absl::Status TakeEvents();
+  absl::Status Reap();
+  void TakeMarks();
+  void Mark(const std::string& line);
+  bool WorkersEnded() const;
+  void EndAll(absl::Duration grace);
+  std::string LogPath(const PlannedProcess& planned) const;
+
+  const ClusterSpec spec_;
+  std::string coordinator_;
+  std::vector<Process> processes_;
+  std::vector<ProcessUsage> usage_;
+  std::string marks_;  // an unfinished line
+  int marks_fds_[2] = {-1, -1};
+  int signals_fd_ = -1;
+  int signal_ = 0;
+  absl::Time deadline_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_TOOLS_LOAD_CLUSTER_H_

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/load_rows.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "launcher/counted.h"
+#include "launcher/run_directory.h"
+#include "launcher/topology_parse.h"
+#include "tools/load_worker.h"
+#include "weir/worker.h"
+
+namespace weir {
+namespace {
+
+constexpr size_t kMaxReportBytes = size_t{64} << 20;
+constexpr size_t kMaxOptionsBytes = size_t{64} << 10;
+
+std::string ReportPath(const std::string& run_dir, uint64_t rank) {
+  return absl::StrCat(run_dir, "/load-", rank, ".json");
+}
+
+// A directory of one repetition's own, gone when it is.
+class TemporaryDirectory {
+ public:
+  static absl::StatusOr<std::unique_ptr<TemporaryDirectory>> Make() {
+    std::error_code error;
+    const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
+    if (error) {
+      return absl::NotFoundError(
+          absl::StrCat("no directory for temporary files (TMPDIR): ", error.message()));
+    }
+    std::string path = (parent / "weir-loadtest-XXXXXX").string();
+    if (mkdtemp(path.data()) == nullptr)
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
+    return std::unique_ptr<TemporaryDirectory>(new TemporaryDirectory(std::move(path)));
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;  // nothing is left to tell
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+  const std::string path_;
+};
+
+std::string TopologyText(const LoadRow& row) {
+  return absl::StrCat("version: 1\nname: loadtest\nservers: {count: ", row.servers,
+                      "}\nworkers: {count: ", row.workers, "}\ntransport: ", row.transport,
+                      "\ncodec: ", row.codec, "\n");
+}
+
+// What every load has, whatever the file says.
+std::vector<std::string> LoadSettings(const LoadRow& row,
+                                      const std::vector<std::string>& worker_command) {
+  std::vector<std::string> settings = {
+      "consistency.mode=asp", "train.optimizer.type=sgd",
+      absl::StrFormat("train.optimizer.learning_rate=%.17g", row.load.learning_rate),
+      absl::StrCat("workers.program=[\"", absl::StrJoin(worker_command, "\", \""), "\"]")};
+  settings.insert(settings.end(), row.settings.begin(), row.settings.end());
+  return settings;
+}
+
+std::function<ProcessSeat(const PlannedProcess&)> SeatOf(const LoadRow& row) {
+  if (row.pin == LoadPin::kNone) return row.seat;
+  const CorePair cores = CoresToPin();
+  return [row, cores](const PlannedProcess& process) {
+    ProcessSeat seat = row.seat ? row.seat(process) : ProcessSeat{};
+    const bool second = row.pin == LoadPin::kApart && process.role == ProcessRole::kWorker;
+    const int core = second ? cores.second : cores.first;
+    for (const std::string& word : {std::string("taskset"), std::string("-c"), absl::StrCat(core)})
+      seat.prefix.push_back(word);
+    return seat;
+  };
+}
+
+absl::StatusOr<LoadReport> ReadReports(const std::string& run_dir, uint64_t workers) {
+  std::vector<LoadReport> reports;
+  for (uint64_t rank = 0; rank < workers; ++rank) {
+    const auto text = ReadFile(ReportPath(run_dir, rank), kMaxReportBytes);
+    if (!text.ok()) return text.status();
+    auto report =
+        LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
+    if (!report.ok()) return report.status();
+    reports.push_back(*std::move(report));
+  }
+  return Merge(reports);
+}
+
+void Say(const char* line) {
+  puts(line);
+  fflush(stdout);
+}
+
+}  // namespace
+
+absl::StatusOr<LoadPin> ParseLoadPin(const std::string& name) {
+  if (name == "none") return LoadPin::kNone;
+  if (name == "same") return LoadPin::kSame;
+  if (name == "apart") return LoadPin::kApart;
+  return absl::InvalidArgumentError(absl::StrCat("--pin=", name, ": none, same or apart"));
+}
+
+CorePair CoresToPin() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  CorePair cores{-1, -1};
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return {0, 0};
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &allowed)) continue;
+    if (cores.first < 0) cores.first = core;
+    cores.second = core;
+  }
+  return cores;
+}
+
+std::string LoadRow::Label() const {
+  return absl::StrCat(transport, " ", codec, ", ", Counted(servers, "server"), ", ",
+                      Counted(workers, "worker"));
+}
+
+absl::StatusOr<Topology> TopologyOf(const LoadRow& row,
+                                    const std::vector<std::string>& worker_command) {
+  std::vector<std::string> settings = LoadSettings(row, worker_command);
+  ParsedTopology parsed;
+  if (row.topology_file.empty()) {
+    TopologySource source;
+    source.text = TopologyText(row);
+    source.file = "the command line";
+    source.settings = std::move(settings);
+    parsed = ParseTopology(source);
+  } else {
+    parsed = LoadTopology(row.topology_file, settings);
+  }
+  if (parsed.ok()) return std::move(parsed.topology);
+  return absl::InvalidArgumentError(
+      absl::StrJoin(parsed.errors, "\n", [](std::string* out, const TopologyProblem& problem) {
+        absl::StrAppend(out, problem.ToString());
+      }));
+}
+
+absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
+  const auto programs = ProgramDirectory();
+  if (!programs.ok()) return programs.status();
+  const auto directory = TemporaryDirectory::Make();
+  if (!directory.ok()) return directory.status();
+  const std::string options_path = absl::StrCat((*directory)->path(), "/load.json");
+  if (absl::Status status = WriteFile(options_path, ToJson(row.load).dump(), 0644); !status.ok())
+    return status;
+  auto topology = TopologyOf(
+      row, {absl::StrCat(*programs, "/weir-loadtest"), absl::StrCat("--as_worker=", options_path)});
+  if (!topology.ok()) return topology.status();
+  ClusterSpec spec;
+  spec.topology = *std::move(topology);
+  spec.program_dir = *programs;
+  spec.run_dir = (*directory)->path();
+  spec.connect = row.connect;
+  spec.token_file = row.token_file;
+  spec.seat = SeatOf(row);
+  const auto workers = static_cast<uint64_t>(spec.topology.workers.count);
+  LoadCluster cluster(std::move(spec));
+  const absl::Status ran = cluster.Run();
+  if (cluster.signal() != 0) *interrupted = cluster.signal();
+  if (!ran.ok()) return ran;
+  auto report = ReadReports((*directory)->path(), workers);
+  if (!report.ok()) return report.status();
+  return LoadRun{FiguresOf(*report, cluster.usage()), *report, cluster.usage()};
+}
+
+absl::Status RunAsLoadWorker(const std::string& options_path) {
+  const char* run_dir = getenv("WEIR_RUN_DIR");
+  if (run_dir == nullptr) {
+    return absl::FailedPreconditionError(
+        "--as_worker is for the load test itself: WEIR_RUN_DIR is not set");
+  }
+  const auto text = ReadFile(options_path, kMaxOptionsBytes);
+  if (!text.ok()) return text.status();
+  const auto load =
+      LoadOptionsFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
+  if (!load.ok()) return load.status();
+  const Result<Options> options = Options::FromEnvironment();
+  if (!options.ok()) return absl::FailedPreconditionError(options.status().ToString());
+  Result<std::unique_ptr<Worker>> worker = Worker::Connect(options.value());
+  if (!worker.ok()) return absl::UnavailableError(worker.status().ToString());
+  LoadMarks marks;
+  marks.begins = [] { Say(kLoadBegins); };
+  marks.ends = [] { Say(kLoadEnds); };
+  const auto report = RunLoadWorker(**worker, *load, marks);
+  if (!report.ok()) {
+    (void)(*worker)->Fail(std::string(report.status().message()));
+    return report.status();
+  }
+  const std::string path = ReportPath(run_dir, (*worker)->job().rank);
+  if (absl::Status status = WriteFile(path, ToJson(*report).dump(), 0644); !status.ok())
+    return status;
+  const Status left = (*worker)->Leave();
+  return left.ok() ? absl::OkStatus() : absl::InternalError(left.ToString());
+}
+
+absl::StatusOr<std::string> ProgramDirectory() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return absl::NotFoundError(absl::StrCat("/proc/self/exe: ", error.message()));
+  return self.parent_path().string();
+}
+
+}  // namespace weir

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_TOOLS_LOAD_TABLE_H_
+#define WEIR_TOOLS_LOAD_TABLE_H_
+
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+#include "tools/load_figures.h"
+#include "tools/load_rows.h"
+#include "tools/roofline.h"
+
+namespace weir {
+
+// A row of the load test's table with all of its repetitions.
+struct LoadResult {
+  LoadRow row;
+  std::vector<LoadFigures> runs;
+  LoadReport report;  // of all repetitions, merged
+};
+
+// The table that people read: a column for each row asked for, a line for each figure that one of
+// them measured, each the median of the repetitions beside the lowest and the highest. With a
+// roofline, measured once in each repetition: the limits, and each row's share of its own.
+std::string FormatTable(const std::vector<LoadResult>& results,
+                        const std::vector<Roofline>& rooflines);
+
+// The same for programs: `rows`, each with what was run, the median of each figure under its name,
+// `spread` with [lowest, highest] of each, `runs` with every repetition, `histograms` with buckets
+// [low, high, count] in ns; `machine`; `roofline`.
+nlohmann::json ToJson(const std::vector<LoadResult>& results,
+                      const std::vector<Roofline>& rooflines, const nlohmann::json& machine);
+
+}  // namespace weir
+
+#endif  // WEIR_TOOLS_LOAD_TABLE_H_
