@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/shm_segment.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace weir {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+constexpr uint64_t kMostBytes = uint64_t{1} << 46;
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+int SealsOf(SegmentAccess access) {
+  return access == SegmentAccess::kBoth ? kSizeSeals : kSizeSeals | F_SEAL_FUTURE_WRITE;
+}
+
+absl::Status FromErrno(absl::string_view what, int error) {
+  const std::string text =
+      absl::StrCat("shared memory: ", what, ": ", std::strerror(error), " (errno ", error, ")");
+  switch (error) {
+    case ENOMEM:
+    case ENOSPC:
+    case EFBIG:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+      return absl::ResourceExhaustedError(text);
+    default:
+      return absl::InternalError(text);
+  }
+}
+
+// Fails rather than let the kernel kill: it sends SIGXFSZ at the limit, and at the end of memory
+// ends whom it likes.
+absl::Status CheckRoom(uint64_t bytes, uint64_t available_bytes) {
+  if (bytes > available_bytes || bytes > kMostBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("shared memory: no room for ", bytes,
+                                                     " bytes, ", available_bytes, " are left"));
+  }
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      bytes > limit.rlim_cur) {
+    return absl::ResourceExhaustedError(absl::StrCat("shared memory: ", bytes,
+                                                     " bytes exceed this process's limit of ",
+                                                     limit.rlim_cur, " bytes a file (ulimit -f)"));
+  }
+  return absl::OkStatus();
+}
+
+// In pieces, so that a signal only repeats one of them.
+absl::Status AllocateInFull(int fd, size_t bytes) {
+  constexpr size_t kPieceBytes = size_t{16} << 20;
+  constexpr int kMostTries = 100;
+  for (size_t done = 0; done < bytes;) {
+    const size_t piece = std::min(kPieceBytes, bytes - done);
+    int tries = 0;
+    while (fallocate(fd, 0, static_cast<off_t>(done), static_cast<off_t>(piece)) != 0) {
+      if (errno != EINTR || ++tries == kMostTries) return FromErrno("cannot allocate", errno);
+    }
+    done += piece;
+  }
+  return absl::OkStatus();
+}
+
+// The value of the line "name:   value kB", in bytes.
+uint64_t MeminfoBytes(absl::string_view name) {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    absl::string_view rest = line;
+    if (!absl::ConsumePrefix(&rest, name) || !absl::ConsumePrefix(&rest, ":")) continue;
+    absl::ConsumeSuffix(&rest, "kB");
+    uint64_t kib = 0;
+    return absl::SimpleAtoi(rest, &kib) ? kib << 10 : 0;
+  }
+  return 0;
+}
+
+bool ReadNumber(const std::string& path, uint64_t* value) {
+  std::ifstream file(path);
+  std::string text;
+  return std::getline(file, text) && absl::SimpleAtoi(text, value);
+}
+
+// What the limits of our control group and of those around it leave.
+uint64_t ControlGroupBytes() {
+  std::ifstream file("/proc/self/cgroup");
+  std::string path;
+  for (std::string line; std::getline(file, line);) {
+    absl::string_view rest = line;
+    if (absl::ConsumePrefix(&rest, "0::")) path = std::string(rest);
+  }
+  uint64_t left = std::numeric_limits<uint64_t>::max();
+  while (path.size() > 1) {
+    const std::string group = absl::StrCat("/sys/fs/cgroup", path);
+    uint64_t most = 0;
+    uint64_t used = 0;
+    if (ReadNumber(group + "/memory.max", &most) && ReadNumber(group + "/memory.current", &used)) {
+      left = std::min(left, most > used ? most - used : 0);
+    }
+    path.resize(path.rfind('/'));
+  }
+  return left;
+}
+
+absl::Status Unsuitable(absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("shared memory that was handed over is refused: ", what));
+}
+
+absl::Status CheckSeals(int fd, SegmentAccess access) {
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return Unsuitable("it is no memfd");
+  const int wanted = SealsOf(access);
+  if ((seals & (wanted | F_SEAL_WRITE)) != wanted) {
+    return Unsuitable(
+        absl::StrCat("its seals are ", seals, " where they must be ", wanted, " (fcntl.h)"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFile(int fd, const ShmSegment::Expected& expected) {
+  struct statfs system {};
+  // Not of huge pages: there an access fails where the kernel has run out of them.
+  if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC) {
+    return Unsuitable("it is not of ordinary pages");
+  }
+  struct stat file {};
+  if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return Unsuitable("it is no file");
+  if (file.st_uid != geteuid()) {
+    return Unsuitable(absl::StrCat("it belongs to user ", file.st_uid));
+  }
+  if ((file.st_mode & 07777) != 0600) {
+    return Unsuitable(absl::StrCat("its mode is ", absl::Hex(file.st_mode & 07777), " (hex)"));
+  }
+  const uint64_t bytes = static_cast<uint64_t>(file.st_size);
+  if (bytes != expected.bytes || bytes == 0 || bytes % kPageBytes != 0) {
+    return Unsuitable(absl::StrCat("it holds ", bytes, " bytes, announced as ", expected.bytes));
+  }
+  if (bytes > expected.max_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("shared memory of ", bytes,
+                                                     " bytes was handed over; the limit is ",
+                                                     expected.max_bytes, " bytes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<char*> Map(int fd, size_t bytes, bool writable) {
+  void* data = mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
+                    /*offset=*/0);
+  if (data == MAP_FAILED) return FromErrno("cannot map", errno);
+  // Both are for speed only: huge pages where the machine gives them, and no faults later.
+  madvise(data, bytes, MADV_HUGEPAGE);
+  madvise(data, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+  return static_cast<char*>(data);
+}
+
+}  // namespace
+
+uint64_t AvailableMemoryBytes() {
+  return std::min(MeminfoBytes("MemAvailable"), ControlGroupBytes());
+}
+
+absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Create(size_t bytes, SegmentAccess access,
+                                                               uint64_t available_bytes) {
+  absl::Status status = CheckRoom(bytes, available_bytes);
+  if (!status.ok()) return status;
+  const size_t size = (std::max<size_t>(bytes, 1) + kPageBytes - 1) / kPageBytes * kPageBytes;
+  ShmFd fd(memfd_create("weir", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return FromErrno("cannot create", errno);
+  if (fchmod(fd.get(), 0600) != 0) return FromErrno("cannot set the mode", errno);
+  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return FromErrno("cannot size", errno);
+  absl::StatusOr<char*> data = Map(fd.get(), size, /*writable=*/true);
+  if (!data.ok()) return data.status();
+  const int number = fd.get();
+  // From here on the destructor unmaps.
+  std::shared_ptr<ShmSegment> segment(new ShmSegment(std::move(fd), *data, size));
+  status = AllocateInFull(number, size);
+  if (!status.ok()) return status;
+  if (fcntl(number, F_ADD_SEALS, SealsOf(access)) != 0) return FromErrno("cannot seal", errno);
+  return segment;
+}
+
+absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Adopt(ShmFd fd, const Expected& expected) {
+  absl::Status status = CheckSeals(fd.get(), expected.access);
+  if (status.ok()) status = CheckFile(fd.get(), expected);
+  if (!status.ok()) return status;
+  const absl::StatusOr<char*> data =
+      Map(fd.get(), expected.bytes, expected.access == SegmentAccess::kBoth);
+  if (!data.ok()) return data.status();
+  return std::shared_ptr<ShmSegment>(new ShmSegment(ShmFd(), *data, expected.bytes));
+}
+
+ShmSegment::~ShmSegment() { munmap(data_, size_); }
+
+}  // namespace weir
