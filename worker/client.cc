@@ -3,15 +3,24 @@
 
 #include <utility>
 
+#include "core/payload_decoder.h"
 #include "worker/client_core.h"
 
 namespace weir {
+
+void DeliverValues(const DeliverEffect& deliver) {
+  if (deliver.codec == Codec::kF32) return deliver.payload.CopyTo(deliver.to);
+  PayloadDecoder decoder(deliver.codec, deliver.payload, deliver.count);
+  size_t elements = 0;
+  decoder.Next(deliver.count, reinterpret_cast<float*>(deliver.to), &elements);
+}
 
 Client::Core::Core(ClientOptions options, BufferPool* pool)
     : options_(std::move(options)),
       pool_(pool),
       backoff_(options_.seed, options_.min_backoff, options_.max_backoff),
       sequences_(options_.max_tickets),
+      encoder_(pool),
       next_nonce_(options_.session_nonce) {}
 
 void Client::Core::Begin(absl::Time now, ClientEffects* effects) {

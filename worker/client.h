@@ -12,8 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/buffer.h"
+#include "core/codec.h"
 #include "core/layout.h"
 #include "core/payload.h"
+#include "core/transport.h"
 #include "net/frame.h"
 #include "weir/calls.h"
 #include "weir/status.h"
@@ -29,9 +31,11 @@ struct ClientOptions {
   uint64_t incarnation = 0;
   std::string build_id;
   uint32_t lane = 0;
-  bool bsp = true;             // the job's mode; false: asp
-  uint64_t session_nonce = 1;  // of the first session; each later one is greater by one
-  uint64_t seed = 0;           // of the jitter of back-off
+  Transport transport = Transport::kAuto;  // as the job, or the caller, wants it
+  std::string host_key;                    // of this process; see core/host_key.h
+  bool bsp = true;                         // the job's mode; false: asp
+  uint64_t session_nonce = 1;              // of the first session; each later one is greater by one
+  uint64_t seed = 0;                       // of the jitter of back-off
   absl::Duration default_deadline = absl::Seconds(60);
   absl::Duration min_backoff =
       absl::Milliseconds(50);  // between two connections to a shard, doubled each time ...
@@ -47,7 +51,8 @@ struct ClientOptions {
 struct ConnectEffect {
   uint64_t connection = 0;
   uint32_t shard = 0;
-  std::string address;
+  Transport transport = Transport::kTcp;  // kTcp or kUds
+  std::string address;                    // as net/channel.h takes it
 };
 // Close it; the client expects no event of it any more and ignores those that come.
 struct DisconnectEffect {
@@ -58,12 +63,16 @@ struct SendEffect {
   uint32_t shard = 0;
   ClientFrame frame;
 };
-// Copy `payload` to the caller's memory at `to`, before the Complete of `call`.
+// Write `payload`, decoded, to the caller's memory at `to`, before the Complete of `call`:
+// DeliverValues does it.
 struct DeliverEffect {
   uint64_t call = 0;
+  Codec codec = Codec::kF32;  // of `payload`
   Payload payload;
-  char* to = nullptr;
+  char* to = nullptr;  // the first of `count` floats
+  uint64_t count = 0;
 };
+void DeliverValues(const DeliverEffect& deliver);
 // `call` has ended; its memory is no longer used.
 struct CompleteEffect {
   uint64_t call = 0;

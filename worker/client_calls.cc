@@ -70,12 +70,18 @@ void Client::Core::SetLayout(const Layout& layout) {
   has_layout_ = true;
   fetching_ = false;
   slices_ = SliceIndex(layout);
+  encoder_.Reset(slices_.counts());
   delivered_.assign(slices_.size(), kNever);
   names_.clear();
   for (const TensorShape& tensor : layout.tensors) names_.push_back(tensor.name);
   sessions_.assign(layout.shard_addresses.size(), ShardLink());
   for (size_t shard = 0; shard < sessions_.size(); ++shard) {
-    sessions_[shard].address = layout.shard_addresses[shard].address;
+    absl::StatusOr<std::vector<Route>> routes =
+        PickRoutes(layout.shard_addresses[shard], options_.transport, options_.host_key);
+    if (!routes.ok()) {
+      return Fail(Status(StatusCode::kFailedPrecondition, std::string(routes.status().message())));
+    }
+    sessions_[shard].routes = *std::move(routes);
     Connect(shard);
   }
 }
@@ -145,7 +151,10 @@ void Client::Core::Complete(uint64_t id, ClientCall& call) {
     case ClientCallKind::kLeave:
       break;
   }
-  if (call.kind == ClientCallKind::kPush) sequences_.End(call.sequence, /*final=*/true);
+  if (call.kind == ClientCallKind::kPush) {
+    sequences_.End(call.sequence, /*final=*/true);
+    encoder_.DropClosed(sequences_);
+  }
   deadlines_.erase({call.deadline, id});
   calls_.erase(id);
   effects_->push_back(std::move(done));
@@ -165,8 +174,10 @@ void Client::Core::End(uint64_t id, const Status& status) {
     Detach(name, request);
     requests_.erase(name);
   }
-  if (call.sequence != 0 && call.kind == ClientCallKind::kPush)
+  if (call.sequence != 0 && call.kind == ClientCallKind::kPush) {
     sequences_.End(call.sequence, /*final=*/false);
+    encoder_.DropClosed(sequences_);
+  }
   if (!call.planned) waiting_.erase(std::find(waiting_.begin(), waiting_.end(), id));
   deadlines_.erase({call.deadline, id});
   calls_.erase(id);

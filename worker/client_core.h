@@ -16,6 +16,7 @@
 #include "worker/backoff.h"
 #include "worker/client.h"
 #include "worker/credits.h"
+#include "worker/gradient_encoder.h"
 #include "worker/sequences.h"
 #include "worker/slice_index.h"
 
@@ -93,9 +94,10 @@ struct ClientRequest {
 struct ShardLink {
   enum class State { kBackoff, kConnecting, kHello, kBind, kBindLater, kReady };
   State state = State::kBackoff;
-  std::string address;
-  uint64_t connection = 0;  // 0: none
-  uint64_t handshake = 0;   // request id of the hello or bind sent last
+  std::vector<Route> routes;  // never empty, the best first
+  std::string address;        // of the one in use
+  uint64_t connection = 0;    // 0: none
+  uint64_t handshake = 0;     // request id of the hello or bind sent last
   // Tensors [first, end) are bound by the bind sent last; of an answer, encoded, at most.
   size_t bind_first = 0;
   size_t bind_end = 0;
@@ -179,6 +181,7 @@ class Client::Core {
   ClientFrame MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session);
   PushFrame MakePush(const ClientRequest& request);
   Payload MakeGradient(const ClientCall& call, const ClientPiece& piece);
+  Payload EncodeGradient(const ClientCall& call, const ClientPiece& piece);
   void Queue(uint64_t id, ClientRequest& request);
   void Delay(uint64_t id, ClientRequest& request, absl::Duration wait);
   void Detach(
@@ -205,6 +208,7 @@ class Client::Core {
   void Drop(uint64_t id, ClientRequest& request);
   void Moved();
   void BadFrame(size_t shard, const std::string& what);
+  bool HasValues(size_t slice, Codec codec, const Payload& payload) const;
   void Deliver(const ClientCall& call, uint64_t id, size_t piece, const Payload& payload,
                uint64_t version);
 
@@ -214,6 +218,7 @@ class Client::Core {
   BufferPool* const pool_;
   Backoff backoff_;
   Sequences sequences_;
+  GradientEncoder encoder_;
 
   // Of the event being handled.
   absl::Time now_;

@@ -146,7 +146,7 @@ void Client::Core::AskPulls(uint64_t id, ClientCall& call) {
     request.piece = i;
     request.order = piece.slice;
     request.shard = slices_.slice(piece.slice).shard;
-    request.need.reply_bytes = slices_.bytes(piece.slice);
+    request.need.reply_bytes = slices_.values_bytes(piece.slice);
     if (options.step || options.expect) {
       request.condition = options.step ? PullCondition::kStep : PullCondition::kExpect;
       request.version = options.step ? *options.step : *options.expect;
@@ -180,7 +180,7 @@ Status Client::Core::PlanSync(uint64_t id, ClientCall& call) {
       request.need.requests = 0;
     }
     ++request.need.requests;
-    request.need.reply_bytes += slices_.bytes(slice);
+    request.need.reply_bytes += slices_.values_bytes(slice);
   }
   for (size_t shard = 0; shard < requests.size(); ++shard) {
     const uint64_t limit = sessions_[shard].credits.max_reply_bytes();
@@ -305,8 +305,8 @@ Status Client::Core::PlanPush(uint64_t id, ClientCall& call) {
     request.order = slice;
     request.shard = slices_.slice(slice).shard;
     request.sequence = call.sequence;
-    if (call.push_options.examples != 0) request.need.push_bytes = slices_.bytes(slice);
-    if (call.want_values) request.need.reply_bytes = slices_.bytes(slice);
+    if (call.push_options.examples != 0) request.need.push_bytes = slices_.push_bytes(slice);
+    if (call.want_values) request.need.reply_bytes = slices_.values_bytes(slice);
     Ask(id, call, request);
   }
   return Status();

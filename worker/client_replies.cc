@@ -36,8 +36,6 @@ bool IsFirst(Outcome outcome) {
          outcome == Outcome::kInvalid || outcome == Outcome::kPending;
 }
 
-bool Readable(Codec codec) { return codec == Codec::kUnspecified || codec == Codec::kF32; }
-
 }  // namespace
 
 ClientCall* Client::Core::FindCall(const ClientRequest& request) {
@@ -196,6 +194,12 @@ void Client::Core::Drop(uint64_t id, ClientRequest& request) {
   requests_.erase(id);
 }
 
+// Whether an answer holds the values of the slice, in the codec asked for.
+bool Client::Core::HasValues(size_t slice, Codec codec, const Payload& payload) const {
+  return Specified(codec) == slices_.codec(slice).pull &&
+         payload.size() == slices_.values_bytes(slice);
+}
+
 void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
                            const Payload& payload, uint64_t version) {
   const ClientPiece& at = call.pieces[piece];
@@ -204,16 +208,18 @@ void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
   delivered_[at.slice] = version;
   statistics_.traffic.received_bytes += payload.size();
   statistics_.traffic.received_copied_bytes += payload.copied_bytes();
-  effects_->push_back(DeliverEffect{
-      id, payload, static_cast<char*>(memory) + slices_.slice(at.slice).offset * sizeof(float)});
+  const SliceSpec& slice = slices_.slice(at.slice);
+  effects_->push_back(DeliverEffect{id, slices_.codec(at.slice).pull, payload,
+                                    static_cast<char*>(memory) + slice.offset * sizeof(float),
+                                    slice.count});
 }
 
 void Client::Core::OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply) {
   const SliceSpec& slice = slices_.slice(request.order);
   const bool has_data = !reply.stale && !reply.not_modified;
   if (reply.tensor_id != slice.tensor_id || reply.offset != slice.offset ||
-      reply.count != slice.count || reply.remaining != 0 || !Readable(reply.codec) ||
-      (has_data && reply.tensor_data.size() != slice.count * sizeof(float)) ||
+      reply.count != slice.count || reply.remaining != 0 ||
+      (has_data && !HasValues(request.order, reply.codec, reply.tensor_data)) ||
       (reply.not_modified && request.condition != PullCondition::kHave) ||
       (reply.stale && request.condition != PullCondition::kExpect &&
        request.condition != PullCondition::kStep)) {
@@ -254,8 +260,8 @@ void Client::Core::OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFram
     return End(call_id, Gone(call->pull_options.step.value_or(0), reply.version));
   }
   if (at == call->piece_of.end() || slices_.slice(slice).shard != request.shard ||
-      !Readable(reply.codec) || reply.tensor_data.size() != slices_.bytes(slice) ||
-      reply.not_modified || !request.answered.insert(slice).second ||
+      !HasValues(slice, reply.codec, reply.tensor_data) || reply.not_modified ||
+      !request.answered.insert(slice).second ||
       reply.remaining != request.need.requests - request.answered.size()) {
     return BadFrame(request.shard, "a sync's answer does not fit the layout");
   }
@@ -267,9 +273,9 @@ void Client::Core::OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFram
 void Client::Core::OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& reply) {
   const SliceSpec& slice = slices_.slice(request.order);
   if (reply.sequence != request.sequence || reply.tensor_id != slice.tensor_id ||
-      reply.offset != slice.offset || !Readable(reply.codec) ||
+      reply.offset != slice.offset ||
       (reply.count != 0 &&
-       (reply.count != slice.count || reply.tensor_data.size() != slice.count * sizeof(float)))) {
+       (reply.count != slice.count || !HasValues(request.order, reply.codec, reply.tensor_data)))) {
     return BadFrame(request.shard, "a push's answer does not fit the push");
   }
   if (reply.outcome == Outcome::kDuplicate && !IsFirst(reply.first)) {
@@ -325,7 +331,7 @@ void Client::Core::FollowWithPull(uint64_t id, ClientRequest& request) {
   pull.piece = request.piece;
   pull.order = request.order;
   pull.shard = request.shard;
-  pull.need.reply_bytes = slices_.bytes(request.order);
+  pull.need.reply_bytes = slices_.values_bytes(request.order);
   if (options_.bsp && call.pieces[request.piece].outcome.ended() != PushOutcome::kStale) {
     pull.condition = PullCondition::kStep;
     pull.version = call.push_options.step + 1;

@@ -55,8 +55,12 @@ void Client::Core::Connect(size_t shard) {
   session.due = now_ + kHandshakeTime;
   shard_of_connection_[session.connection] = shard;
   ++statistics_.connects;
-  effects_->push_back(
-      ConnectEffect{session.connection, static_cast<uint32_t>(shard), session.address});
+  // The best way first, and again after a session that stood; then all in turn.
+  const size_t turn = session.failures < 2 ? 0 : session.failures - 1;
+  const Route& route = session.routes[turn % session.routes.size()];
+  session.address = route.address;
+  effects_->push_back(ConnectEffect{session.connection, static_cast<uint32_t>(shard),
+                                    route.transport, route.address});
 }
 
 void Client::Core::Connected(uint64_t connection) {
@@ -271,7 +275,7 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
       pull.version = request.version;
       pull.offset = slice.offset;
       pull.count = slice.count;
-      pull.codec = Codec::kF32;
+      pull.codec = slices_.codec(request.order).pull;
       frame.kind = std::move(pull);
       break;
     }
@@ -282,6 +286,7 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
       }
       sync.at_step = call.pull_options.step.has_value();
       sync.step = call.pull_options.step.value_or(0);
+      sync.encoded = true;  // each slice in its tensor's own codec, f32 among them
       frame.kind = std::move(sync);
       break;
     }
@@ -338,7 +343,8 @@ PushFrame Client::Core::MakePush(const ClientRequest& request) {
   push.parts = options.parts;
   push.batch = options.batch;
   push.examples = options.examples;
-  push.codec = Codec::kF32;
+  push.codec = slices_.codec(piece.slice).push;
+  if (call.want_values) push.values_codec = slices_.codec(piece.slice).pull;
   push.learning_rate = options.learning_rate;
   if (options.examples != 0) push.gradient = MakeGradient(call, piece);
   return push;
@@ -346,6 +352,7 @@ PushFrame Client::Core::MakePush(const ClientRequest& request) {
 
 // The slice's part of the gradient: borrowed from its owner, or a copy.
 Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& piece) {
+  if (slices_.codec(piece.slice).push != Codec::kF32) return EncodeGradient(call, piece);
   const size_t bytes = slices_.bytes(piece.slice);
   const char* gradient = static_cast<const char*>(call.pushes[piece.entry].gradient.data);
   const char* from = gradient + slices_.slice(piece.slice).offset * sizeof(float);
@@ -361,6 +368,15 @@ Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& pi
   Payload copied(copy, 0, bytes);
   copied.CountCopied(bytes);
   return copied;
+}
+
+// (Writing it down in fewer bits is the encoding and no copy.)
+Payload Client::Core::EncodeGradient(const ClientCall& call, const ClientPiece& piece) {
+  const auto* gradient = static_cast<const float*>(call.pushes[piece.entry].gradient.data);
+  Payload encoded = encoder_.Encode(call.sequence, slices_.slice(piece.slice),
+                                    slices_.codec(piece.slice), gradient);
+  statistics_.traffic.sent_bytes += encoded.size();
+  return encoded;
 }
 
 absl::Time Client::Core::NextTick() const {

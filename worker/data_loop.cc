@@ -247,7 +247,7 @@ void DataLoop::CarryOut(ClientEffects* effects) {
       if (auto* send = std::get_if<SendEffect>(&effect)) {
         Send(send);
       } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
-        deliver->payload.CopyTo(deliver->to);
+        DeliverValues(*deliver);
         deliver->payload = Payload();
       } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
         const auto at = done_.find(complete->call);

@@ -45,6 +45,11 @@ class Sequences {
   // Forgets all tickets that are not in use.
   void ForgetTickets();
 
+  // In use, or a ticket that is not forgotten: a push with it may be asked for again.
+  bool IsOpen(uint64_t sequence) const {
+    return in_use_.count(sequence) != 0 || tickets_.count(sequence) != 0;
+  }
+
   // Every smaller sequence of this worker is confirmed.
   uint64_t lowest_pending() const;
 

@@ -7,7 +7,7 @@
 
 namespace weir {
 
-SliceIndex::SliceIndex(const Layout& layout) : slices_(layout.slices) {
+SliceIndex::SliceIndex(const Layout& layout) : slices_(layout.slices), codecs_(layout.codecs) {
   size_t next = 0;
   for (size_t tensor = 0; tensor < layout.tensors.size(); ++tensor) {
     counts_.push_back(static_cast<uint64_t>(layout.tensors[tensor].count()));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/codec.h"
 #include "core/layout.h"
 #include "weir/status.h"
 
@@ -32,8 +33,19 @@ class SliceIndex {
   size_t size() const { return slices_.size(); }
   size_t tensors() const { return counts_.size(); }
   const SliceSpec& slice(size_t index) const { return slices_[index]; }
+  // Of the slice as f32; of its gradient and of its values as they travel.
   uint64_t bytes(size_t index) const { return slices_[index].count * sizeof(float); }
+  uint64_t push_bytes(size_t index) const {
+    return EncodedBytes(codec(index).push, slices_[index].count);
+  }
+  uint64_t values_bytes(size_t index) const {
+    return EncodedBytes(codec(index).pull, slices_[index].count);
+  }
+  TensorCodec codec(size_t index) const {
+    return codecs_.empty() ? TensorCodec() : codecs_[tensor(index)];
+  }
   uint32_t tensor(size_t index) const { return slices_[index].tensor_id - 1; }
+  const std::vector<uint64_t>& counts() const { return counts_; }
   // Elements of a tensor. REQUIRES: tensor < tensors().
   uint64_t count(uint32_t tensor) const { return counts_[tensor]; }
 
@@ -46,8 +58,9 @@ class SliceIndex {
 
  private:
   std::vector<SliceSpec> slices_;
-  std::vector<uint64_t> counts_;  // by tensor
-  std::vector<size_t> first_;     // by tensor, and one more
+  std::vector<TensorCodec> codecs_;  // by tensor; empty: f32
+  std::vector<uint64_t> counts_;     // by tensor
+  std::vector<size_t> first_;        // by tensor, and one more
 };
 
 }  // namespace weir

@@ -152,7 +152,7 @@ void WorkerProcess::CarryOut(ClientEffects* effects, std::vector<CompleteEffect>
     } else if (auto* send = std::get_if<SendEffect>(&effect)) {
       Send(send);
     } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
-      deliver->payload.CopyTo(deliver->to);
+      DeliverValues(*deliver);
     } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
       const auto call = calls_.find(complete->call);
       if (call != calls_.end()) call->second.ended = true;

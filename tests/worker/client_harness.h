@@ -49,7 +49,9 @@ class ClientHarness : public ::testing::Test {
   void SetLayout(uint64_t epoch) {
     epoch_ = epoch;
     ClientEffects effects;
-    client_->SetLayout(MakeTestLayout(epoch), now_, &effects);
+    Layout layout = MakeTestLayout(epoch);
+    layout.codecs = codecs_;
+    client_->SetLayout(layout, now_, &effects);
     Run(&effects);
   }
 
@@ -248,7 +250,7 @@ class ClientHarness : public ::testing::Test {
         sent_[send->shard].push_back(std::move(send->frame));
       } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
         EXPECT_FALSE(Done(deliver->call)) << "memory written after the call had ended";
-        deliver->payload.CopyTo(deliver->to);
+        DeliverValues(*deliver);
       } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
         EXPECT_FALSE(Done(complete->call)) << "completed twice";
         done_[complete->call] = *complete;
@@ -261,6 +263,7 @@ class ClientHarness : public ::testing::Test {
 
   BufferPool pool_;
   ClientOptions options_;
+  std::vector<TensorCodec> codecs_;  // of the layout
   HelloReplyFrame hello_ = [] {
     HelloReplyFrame hello;
     hello.protocol = 1;

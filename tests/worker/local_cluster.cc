@@ -260,7 +260,7 @@ void LocalCluster::Take(uint32_t rank, ClientEffects* effects) {
                   Take(shard, &next);
                 });
     } else if (auto* deliver = std::get_if<DeliverEffect>(&effect)) {
-      deliver->payload.CopyTo(deliver->to);
+      DeliverValues(*deliver);
     } else if (auto* complete = std::get_if<CompleteEffect>(&effect)) {
       const auto at = nodes_[rank].done.find(complete->call);
       const Done done = std::move(at->second);
