@@ -6,6 +6,7 @@
 #include "launcher/flags.h"
 #include "launcher/process_flags.h"
 #include "launcher/verbs.h"
+#include "net/socket_directory.h"
 
 namespace weir {
 
@@ -21,7 +22,9 @@ int CmdAgent(const std::string& program, const std::vector<std::string>& words) 
     fputs(HelpText(table).c_str(), stdout);
     return 0;
   }
-  return RunAgent(0, 1);
+  const int code = RunAgent(0, 1);
+  RemoveStaleSocketDirectories(SocketBasesOfProcess());  // of servers that were killed
+  return code;
 }
 
 }  // namespace weir

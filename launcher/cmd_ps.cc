@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/host_key.h"
 #include "launcher/coordinator_service.h"
 #include "launcher/flags.h"
 #include "launcher/job_of_process.h"
@@ -47,6 +48,8 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   options.host = FLAGS_host;
   options.port = FLAGS_port;
   options.advertise = FLAGS_advertise;
+  options.socket_bases = SocketBasesOfProcess();
+  options.host_key = ReadHostKey();
   options.host_name = HostName();
   options.job_threads = FLAGS_job_threads;
 

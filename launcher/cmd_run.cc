@@ -27,6 +27,7 @@
 #include "launcher/topology_print.h"
 #include "launcher/verbs.h"
 #include "models/matrix.h"
+#include "net/socket_directory.h"
 
 DEFINE_bool(dry_run, false, "print what would be started, and start nothing");
 DEFINE_int32(start_timeout, 60, "seconds until every process must have joined");
@@ -98,6 +99,7 @@ int Supervise(const std::string& program, const Topology& topology, const Prepar
                            ", ", Counted(topology.workers.count, "worker"),
                            "; logs and results in ", place.run_dir, "\n"));
   Supervisor::Outcome outcome = Supervisor(std::move(options), &console).Run();
+  RemoveStaleSocketDirectories(SocketBasesOfProcess());  // where the agent was killed too
   // What the coordinator did not live to tell.
   if (outcome.summary.job.settings.name.empty())
     outcome.summary.job.settings = JobSettingsOf(topology);

@@ -46,6 +46,7 @@ v1::MemberStatus ToProto(const MemberStatus& member) {
   out.set_step(member.step);
   out.set_waits_for(member.waits_for);
   *out.mutable_pushes() = weir::ToProto(member.pushes);
+  *out.mutable_sessions() = weir::ToProto(member.sessions);
   SetValues(member.values, &out);
   out.set_silent_ms(Milliseconds(member.silent));
   return out;
@@ -63,6 +64,7 @@ MemberStatus FromProto(const v1::MemberStatus& in) {
   member.step = in.step();
   member.waits_for = in.waits_for();
   member.pushes = weir::FromProto(in.pushes());
+  member.sessions = weir::FromProto(in.sessions());
   member.values = ValuesOf(in);
   member.silent = absl::Milliseconds(in.silent_ms());
   return member;
@@ -103,6 +105,18 @@ v1::PushTotals ToProto(const PushCounts& counts) {
   return totals;
 }
 
+SessionCounts FromProto(const v1::SessionTotals& totals) {
+  return {totals.tcp(), totals.uds(), totals.shm()};
+}
+
+v1::SessionTotals ToProto(const SessionCounts& counts) {
+  v1::SessionTotals totals;
+  totals.set_tcp(counts.tcp);
+  totals.set_uds(counts.uds);
+  totals.set_shm(counts.shm);
+  return totals;
+}
+
 JobSettings FromProto(const v1::JobSettings& in) {
   JobSettings settings;
   settings.name = in.name();
@@ -117,6 +131,7 @@ JobSettings FromProto(const v1::JobSettings& in) {
   settings.seed = in.seed();
   settings.topology = in.topology();
   settings.init_path = in.init_path();
+  settings.transport = static_cast<uint32_t>(in.transport());
   return settings;
 }
 
@@ -134,6 +149,7 @@ v1::JobSettings ToProto(const JobSettings& settings) {
   out.set_seed(settings.seed);
   out.set_topology(settings.topology);
   out.set_init_path(settings.init_path);
+  out.set_transport(static_cast<v1::Transport>(settings.transport));
   return out;
 }
 
@@ -146,6 +162,8 @@ JoinEvent FromProto(const v1::JoinRequest& request) {
   event.has_rank = request.has_rank();
   event.rank = request.rank();
   event.address = request.address();
+  event.uds_path = request.uds_path();
+  event.host_key = request.host_key();
   event.host = request.host();
   event.process_id = request.process_id();
   event.build_id = request.build_id();
@@ -171,6 +189,7 @@ HeartbeatEvent FromProto(const v1::HeartbeatRequest& request) {
   event.step = request.step();
   event.steps = request.steps();
   event.pushes = FromProto(request.pushes());
+  event.sessions = FromProto(request.sessions());
   event.values = ValuesOf(request);
   event.waits_for = request.waits_for();
   event.failure = request.failure();
@@ -189,6 +208,7 @@ v1::HeartbeatReply ToProto(const HeartbeatAnswer& answer) {
 LeaveEvent FromProto(const v1::LeaveRequest& request) {
   LeaveEvent event;
   event.pushes = FromProto(request.pushes());
+  event.sessions = FromProto(request.sessions());
   event.values = ValuesOf(request);
   event.step = request.step();
   return event;

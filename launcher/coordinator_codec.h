@@ -18,6 +18,9 @@ v1::JobKey ToProto(const JobKey& job);
 PushCounts FromProto(const v1::PushTotals& totals);
 v1::PushTotals ToProto(const PushCounts& counts);
 
+SessionCounts FromProto(const v1::SessionTotals& totals);
+v1::SessionTotals ToProto(const SessionCounts& counts);
+
 JobSettings FromProto(const v1::JobSettings& settings);
 v1::JobSettings ToProto(const JobSettings& settings);
 

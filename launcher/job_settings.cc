@@ -13,6 +13,9 @@ namespace {
 
 uint32_t WireMode(ModeType mode) { return mode == ModeType::kAsp ? 2 : 1; }
 
+// TransportType counts from 0 in the order of weir.v1.Transport, whose 0 is UNSPECIFIED.
+uint32_t WireTransport(TransportType type) { return static_cast<uint32_t>(type) + 1; }
+
 }  // namespace
 
 absl::StatusOr<PreparedModel> PrepareModel(Topology* topology) {
@@ -45,6 +48,7 @@ JobSettings JobSettingsOf(const Topology& topology) {
   settings.seed = static_cast<uint64_t>(topology.train.seed);
   settings.topology = ResolvedYaml(topology);
   settings.init_path = topology.train.init;
+  settings.transport = WireTransport(topology.transport);
   return settings;
 }
 

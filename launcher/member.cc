@@ -45,6 +45,16 @@ void PushCounts::Add(const PushCounts& o) {
   fenced += o.fenced;
 }
 
+void SessionCounts::Add(const SessionCounts& o) {
+  tcp += o.tcp;
+  uds += o.uds;
+  shm += o.shm;
+}
+
+bool SessionCounts::operator==(const SessionCounts& o) const {
+  return tcp == o.tcp && uds == o.uds && shm == o.shm;
+}
+
 bool PushCounts::operator==(const PushCounts& o) const {
   return std::tie(applied, stale, duplicate, overloaded, moved, invalid, fenced) ==
          std::tie(o.applied, o.stale, o.duplicate, o.overloaded, o.moved, o.invalid, o.fenced);

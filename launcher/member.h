@@ -56,8 +56,9 @@ struct JobSettings {
   uint64_t max_staleness = 0;
   uint64_t slice_bytes = 1 << 20;
   uint64_t seed = 1;
-  std::string topology;   // the resolved topology, as YAML
-  std::string init_path;  // a safetensors file, or empty
+  std::string topology;    // the resolved topology, as YAML
+  std::string init_path;   // a safetensors file, or empty
+  uint32_t transport = 0;  // weir.v1.Transport
 };
 
 // How pushes have ended, in slices.
@@ -72,6 +73,16 @@ struct PushCounts {
 
   void Add(const PushCounts& o);
   bool operator==(const PushCounts& o) const;
+};
+
+// Sessions of workers that servers have let in, by what carries their frames.
+struct SessionCounts {
+  uint64_t tcp = 0;
+  uint64_t uds = 0;
+  uint64_t shm = 0;
+
+  void Add(const SessionCounts& o);
+  bool operator==(const SessionCounts& o) const;
 };
 
 // A figure that a member reports for people: loss, examples ...
@@ -91,7 +102,9 @@ struct JoinEvent {
   MemberRole role = MemberRole::kUnspecified;
   bool has_rank = false;
   uint32_t rank = 0;
-  std::string address;  // servers: host:port
+  std::string address;   // servers: host:port
+  std::string uds_path;  // servers: of the Unix socket; empty: none
+  std::string host_key;  // servers: see core/host_key.h
   std::string host;
   uint64_t process_id = 0;
   std::string build_id;
@@ -113,6 +126,7 @@ struct HeartbeatEvent {
   uint64_t step = 0;
   uint64_t steps = 0;
   PushCounts pushes;
+  SessionCounts sessions;
   std::vector<NamedValue> values;
   std::string waits_for;
   std::string failure;
@@ -127,6 +141,7 @@ struct HeartbeatAnswer {
 
 struct LeaveEvent {
   PushCounts pushes;
+  SessionCounts sessions;
   std::vector<NamedValue> values;
   uint64_t step = 0;
 };
@@ -138,12 +153,15 @@ struct MemberStatus {
   MemberState state = MemberState::kExpected;
   uint64_t incarnation = 0;
   std::string address;
+  std::string uds_path;
+  std::string host_key;
   std::string host;
   uint64_t process_id = 0;
   uint64_t step = 0;
   uint64_t steps = 0;
   std::string waits_for;
   PushCounts pushes;
+  SessionCounts sessions;
   std::vector<NamedValue> values;
   absl::Duration silent;  // since it was last heard
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -43,6 +44,21 @@ absl::Status CheckAddress(absl::string_view address) {
     return absl::InvalidArgumentError(
         absl::StrCat("nobody can connect to '", Printable(address),
                      "': advertise an address that the workers can reach"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSocketAddress(absl::string_view uds_path, absl::string_view host_key) {
+  const bool printable = std::all_of(uds_path.begin(), uds_path.end(), absl::ascii_isgraph);
+  if (!uds_path.empty() &&
+      (uds_path.size() > kMaxUdsPathBytes || uds_path.front() != '/' || !printable)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a server's Unix socket is an absolute path of at most ", kMaxUdsPathBytes,
+                     " bytes without spaces, not '", Printable(uds_path), "'"));
+  }
+  if (host_key.size() > kMaxHostKeyBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("a host key has at most ", kMaxHostKeyBytes,
+                                                   " bytes, this one ", host_key.size()));
   }
   return absl::OkStatus();
 }

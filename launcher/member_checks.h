@@ -23,6 +23,10 @@ std::string Printable(absl::string_view text);
 // INVALID_ARGUMENT: not host:port, or a host that nobody can connect to (0.0.0.0, [::]).
 absl::Status CheckAddress(absl::string_view address);
 
+// INVALID_ARGUMENT: not the absolute path of a socket (empty: none), or longer than core/layout.h
+// allows.
+absl::Status CheckSocketAddress(absl::string_view uds_path, absl::string_view host_key);
+
 // INVALID_ARGUMENT: more values or longer names than member.h allows.
 absl::Status CheckValues(const std::vector<NamedValue>& values);
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "core/transport.h"
 #include "launcher/member_checks.h"
 #include "launcher/membership.h"
 
@@ -159,9 +160,11 @@ std::shared_ptr<const Layout> Membership::LayoutWithAddresses() const {
   auto layout = std::make_shared<Layout>(*layout_);
   const uint32_t each = options_.settings.shards / options_.settings.servers;
   layout->shard_addresses.clear();
+  const bool sockets = options_.settings.transport != static_cast<uint32_t>(Transport::kTcp);
   for (uint32_t shard = 0; shard < options_.settings.shards; ++shard) {
+    const MemberStatus& server = members_.at({MemberRole::kServer, shard / each}).status;
     layout->shard_addresses.push_back(
-        {members_.at({MemberRole::kServer, shard / each}).status.address, "", ""});
+        {server.address, sockets ? server.uds_path : "", server.host_key});
   }
   return layout;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "launcher/run_directory.h"
+#include "net/socket_directory.h"
 
 DEFINE_string(coordinator, "", "host:port of the coordinator");
 DEFINE_int32(rank, -1, "the place to take, from 0; -1: any free one");
@@ -59,6 +60,8 @@ absl::StatusOr<std::string> CoordinatorOfProcess() {
       absl::StrCat(FLAGS_coordinator.empty() ? "WEIR_COORDINATOR" : "--coordinator",
                    " wants HOST:PORT, not '", address, "'"));
 }
+
+std::vector<std::string> SocketBasesOfProcess() { return SocketBases(Variable("XDG_RUNTIME_DIR")); }
 
 std::string HostName() {
   char name[256] = "";

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -31,6 +32,9 @@ absl::StatusOr<std::optional<uint32_t>> RankOfProcess();
 
 // --coordinator, or WEIR_COORDINATOR; "" when there is neither. INVALID_ARGUMENT: not HOST:PORT.
 absl::StatusOr<std::string> CoordinatorOfProcess();
+
+// Where this process may make the directory of its Unix socket: see SocketBases.
+std::vector<std::string> SocketBasesOfProcess();
 
 // This machine's name.
 std::string HostName();

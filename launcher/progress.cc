@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "launcher/member_checks.h"
 
@@ -33,6 +34,18 @@ std::optional<double> MeanOf(const JobStatus& job, const char* name) {
   }
   if (workers == 0) return std::nullopt;
   return SumOfValues(job, name) / workers;
+}
+
+// "4 by uds, 2 by tcp (sessions)".
+std::string SessionsText(const SessionCounts& sessions) {
+  std::vector<std::string> parts;
+  const auto add = [&](uint64_t count, const char* transport) {
+    if (count > 0) parts.push_back(absl::StrCat(count, " by ", transport));
+  };
+  add(sessions.shm, "shm");
+  add(sessions.uds, "uds");
+  add(sessions.tcp, "tcp");
+  return parts.empty() ? "none" : absl::StrCat(absl::StrJoin(parts, ", "), " (sessions)");
 }
 
 // Whom the members say they wait for.
@@ -120,6 +133,7 @@ std::string FinalTable(const RunSummary& summary, const std::string& run_dir) {
   rows.emplace_back("pushes", absl::StrCat(pushes.applied, " applied, ", pushes.stale, " stale, ",
                                            pushes.duplicate, " duplicate, ", pushes.invalid,
                                            " invalid (slices)"));
+  rows.emplace_back("transports", SessionsText(TotalSessions(job)));
   if (summary.weights_sha256.has_value())
     rows.emplace_back("weights sha256", *summary.weights_sha256);
   rows.emplace_back("results", run_dir);

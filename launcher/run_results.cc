@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/build_info.h"
+#include "core/host_key.h"
 #include "core/safetensors.h"
 #include "launcher/run_directory.h"
 #include "launcher/weight_export.h"
@@ -36,7 +37,8 @@ absl::Status Evaluate(const Weights& weights, Model* model, RunSummary* summary)
 
 absl::Status SaveWeights(const JobStatus& job, const std::string& job_token,
                          const std::string& run_dir, Model* model, RunSummary* summary) {
-  absl::StatusOr<std::unique_ptr<Weights>> weights = ReadWeights(job, job_token, kReadLimit);
+  absl::StatusOr<std::unique_ptr<Weights>> weights =
+      ReadWeights(job, job_token, ReadHostKey(), kReadLimit);
   if (!weights.ok()) return weights.status();
   absl::Status written = WriteSafetensors(
       absl::StrCat(run_dir, "/model.safetensors"), (*weights)->Views(),

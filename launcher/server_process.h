@@ -15,6 +15,7 @@
 #include "net/coordinator_client.h"
 #include "net/server_host.h"
 #include "net/session_host.h"
+#include "net/socket_directory.h"
 #include "ps/host_outlet.h"
 #include "ps/shard_server.h"
 
@@ -35,8 +36,11 @@ class ServerProcess {
     int port = 0;
     std::string advertise;  // host:port that the workers are told; "": where it listens, or what
                             // the coordinator sees
-    std::string host_name;  // for people
-    int job_threads = 0;    // of each shard; 0: the shard's loop does the arithmetic
+    // Where to make the directory of a Unix socket, for workers on this host; empty: no socket.
+    std::vector<std::string> socket_bases;
+    std::string host_key;                  // of this process; see core/host_key.h
+    std::string host_name;                 // for people
+    int job_threads = 0;                   // of each shard; 0: the shard's loop does the arithmetic
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);
   };
@@ -44,18 +48,22 @@ class ServerProcess {
   explicit ServerProcess(Options options);
   ~ServerProcess();
 
-  // Listens. Statuses of ServerHost::Start; INVALID_ARGUMENT: it would tell remote workers an
-  // address of this machine only.
+  // Listens, on TCP and, where it can, on a Unix socket of its own; takes away what killed servers
+  // have left of theirs. Statuses of ServerHost::Start; INVALID_ARGUMENT: it would tell remote
+  // workers an address of this machine only.
   absl::Status Listen();
   const std::string& address() const { return server_->address(); }
 
   // Joins, serves, leaves; `signals` are blocked, and one of them ends it in order. OK: it has
-  // left. UNAVAILABLE: the coordinator was not reached, or is gone for a lease. FAILED_PRECONDITION
-  // and others: the coordinator's, or the topology's.
+  // left. UNAVAILABLE: the coordinator was not reached, or is gone for a lease.
+  // FAILED_PRECONDITION: the job's transport needs the socket, and there is none; this and others:
+  // the coordinator's, or the topology's.
   absl::Status Serve(const sigset_t& signals);
 
  private:
+  absl::Status ListenAt(ServerHost::Options host);
   std::string AdvertisedAddress() const;
+  absl::Status SettleTransport();
   absl::Status Join(const sigset_t& signals);
   absl::Status MakeShards();
   absl::Status AskForLayout();
@@ -64,6 +72,7 @@ class ServerProcess {
   bool Serving();
   absl::Status CheckShards();
   v1::PushTotals Totals();
+  v1::SessionTotals Sessions();
   uint64_t Step();
   template <typename Request>
   Request Named() const;
@@ -72,10 +81,12 @@ class ServerProcess {
   std::unique_ptr<CoordinatorClient> coordinator_;
   v1::JoinReply joined_;
   bool installed_ = false;
+  std::string no_socket_;  // why there is none
   // Destroyed from the last to the first: the listener, the sessions, the shards that handle them.
   std::unique_ptr<HostOutlet> outlet_;
   std::vector<std::unique_ptr<ShardServer>> shards_;
   std::unique_ptr<SessionHost> sessions_;
+  std::unique_ptr<SocketDirectory> sockets_;  // null: none
   std::unique_ptr<ServerHost> server_;
 };
 

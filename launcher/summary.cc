@@ -66,6 +66,14 @@ PushCounts TotalPushes(const JobStatus& job) {
   return total;
 }
 
+SessionCounts TotalSessions(const JobStatus& job) {
+  SessionCounts total;
+  for (const MemberStatus& member : job.members) {
+    if (member.role == MemberRole::kServer) total.Add(member.sessions);
+  }
+  return total;
+}
+
 std::optional<double> FirstValue(const JobStatus& job, const std::string& name) {
   for (const MemberStatus& member : job.members) {
     if (member.role != MemberRole::kWorker) continue;
@@ -108,6 +116,8 @@ std::string SummaryJson(const RunSummary& summary) {
                     {"duplicate", pushes.duplicate}, {"overloaded", pushes.overloaded},
                     {"moved", pushes.moved},         {"invalid", pushes.invalid},
                     {"fenced", pushes.fenced}};
+  const SessionCounts sessions = TotalSessions(job);
+  json["transports"] = {{"tcp", sessions.tcp}, {"uds", sessions.uds}, {"shm", sessions.shm}};
   json["slices_pushed"] = Count(SumOfValues(job, kSlicesValue));
   json["examples"] = {{"counted", Count(SumOfValues(job, kExamplesValue))},
                       {"recomputed", Count(SumOfValues(job, kRecomputedValue))},

@@ -36,11 +36,13 @@ class Weights {
 };
 
 // Reads every slice of the job's layout from its servers, each whole and of one version, through
-// sessions that only read. A cut when nobody pushes any more. Blocks, at most `limit`:
+// sessions that only read: over the Unix sockets of servers on the host `host_key`, this process's,
+// else over TCP. A cut when nobody pushes any more. Blocks, at most `limit`:
 // DEADLINE_EXCEEDED naming the shards that did not answer. FAILED_PRECONDITION: the job has no
 // layout yet. UNAVAILABLE, DATA_LOSS: a server is gone, or sent what does not fit.
 absl::StatusOr<std::unique_ptr<Weights>> ReadWeights(const JobStatus& job,
                                                      const std::string& job_token,
+                                                     const std::string& host_key,
                                                      absl::Duration limit);
 
 }  // namespace weir

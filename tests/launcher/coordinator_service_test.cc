@@ -165,10 +165,12 @@ TEST_F(CoordinatorServiceTest, TheStatusTellsTheWholeStory) {
   EXPECT_TRUE(Beat(v1::MEMBER_ROLE_SERVER)->stop());
   auto totals = As<v1::LeaveRequest>(v1::MEMBER_ROLE_SERVER);
   totals.mutable_pushes()->set_applied(5);
+  totals.mutable_sessions()->set_uds(3);
   EXPECT_FALSE(service->AwaitEnd(absl::ZeroDuration()));
   ASSERT_TRUE(client->Leave(totals, kLimit).ok());
   EXPECT_TRUE(service->AwaitEnd(kLimit));
   EXPECT_EQ(service->Status().members[0].pushes.applied, 5u);
+  EXPECT_EQ(service->Status().members[0].sessions.uds, 3u);
 }
 
 TEST_F(CoordinatorServiceTest, ALossAndAStopReachTheMembership) {
@@ -209,12 +211,16 @@ TEST(CoordinatorCodecTest, SettingsAndCountsSurviveTheRoundTrip) {
   settings.seed = 1234567890123;
   settings.topology = "version: 1\n";
   settings.init_path = "/w.safetensors";
+  settings.transport = 3;
   const v1::JobSettings wire = ToProto(settings);
   EXPECT_EQ(ToProto(FromProto(wire)).SerializeAsString(), wire.SerializeAsString());
   EXPECT_EQ(FromProto(wire).max_staleness, 9u);
+  EXPECT_EQ(FromProto(wire).transport, 3u);
   EXPECT_EQ(FromProto(wire).topology, settings.topology);
   const PushCounts counts{1, 2, 3, 4, 5, 6, 7};
   EXPECT_EQ(FromProto(ToProto(counts)), counts);
+  const SessionCounts sessions{1, 2, 3};
+  EXPECT_EQ(FromProto(ToProto(sessions)), sessions);
 }
 
 TEST(CoordinatorCodecTest, AStatusThatDoesNotHoldTogetherIsRefused) {

@@ -195,6 +195,45 @@ TEST_F(MembershipTest, AnAddressThatNobodyCanConnectToIsRefused) {
   }
 }
 
+TEST_F(MembershipTest, ASocketThatIsNoAbsolutePathOrTooLongIsRefused) {
+  for (const std::string& path :
+       {std::string("relative"), "/" + std::string(107, 'x'), std::string("/with space")}) {
+    JoinEvent event = JoinAs(kServer, 0);
+    event.uds_path = path;
+    EXPECT_EQ(membership->Join(event, now).status().code(), absl::StatusCode::kInvalidArgument)
+        << path;
+  }
+  JoinEvent event = JoinAs(kServer, 0);
+  event.host_key = std::string(256, 'k');
+  EXPECT_EQ(membership->Join(event, now).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(MembershipTest, TheLayoutTellsEachShardsSocketUnlessTheJobWantsTcp) {
+  for (const bool tcp : {false, true}) {
+    auto options = JobOptions();
+    options.settings.transport = tcp ? 2 : 0;
+    Restart(options);
+    for (int rank = 0; rank < 2; ++rank) {
+      JoinEvent event = JoinAs(kServer, rank);
+      event.uds_path = absl::StrCat("/run/s", rank);
+      event.host_key = "here";
+      auto joined = membership->Join(event, now);
+      ASSERT_TRUE(joined.ok()) << joined.status();
+      ASSERT_TRUE(Beat({kServer, joined->rank, joined->incarnation}, true).ok());
+    }
+    const MemberId worker = Joined(kWorker);
+    ASSERT_TRUE(membership->Declare(Key(), worker, Model(), now).ok());
+    Ask(7, worker);
+    auto answers = membership->TakeAnswers();
+    ASSERT_THAT(answers, SizeIs(1));
+    ASSERT_TRUE(answers[0].layout.ok()) << answers[0].layout.status();
+    const auto& shards = (*answers[0].layout)->shard_addresses;
+    EXPECT_EQ(shards.front().uds_path, tcp ? "" : "/run/s0");
+    EXPECT_EQ(shards.back().uds_path, tcp ? "" : "/run/s1");
+    EXPECT_EQ(shards.back().host_key, "here");
+  }
+}
+
 TEST_F(MembershipTest, TheFirstDeclarationMakesTheLayoutAndTheSameAgainIsWelcome) {
   JoinAll();
   auto first = membership->Declare(Key(), workers[0], Model(), now);

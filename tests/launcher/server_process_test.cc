@@ -8,9 +8,12 @@
 
 #include <filesystem>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "core/host_key.h"
+#include "core/transport.h"
 #include "launcher/coordinator_codec.h"
 #include "launcher/coordinator_service.h"
 #include "launcher/server_shards.h"
@@ -24,6 +27,7 @@ using ::testing::HasSubstr;
 
 constexpr absl::Duration kLimit = absl::Seconds(30);
 constexpr char kToken[] = "secret";
+const std::string kHostKey = ReadHostKey();
 constexpr char kTopology[] =
     "version: 1\nname: t\nworkers: {program: [none]}\ntrain: {optimizer: {type: momentum, "
     "learning_rate: 0.25}}\n";
@@ -35,6 +39,7 @@ class ServerProcessTest : public ::testing::Test {
     sigemptyset(&signals);
     char name[] = "/tmp/server_process_test.XXXXXX";
     directory = mkdtemp(name);
+    socket_bases = {directory};
   }
   ~ServerProcessTest() override {
     if (service != nullptr) service->Stop("the test is over");
@@ -44,7 +49,7 @@ class ServerProcessTest : public ::testing::Test {
     std::filesystem::remove_all(directory);
   }
 
-  void StartCoordinator(const std::string& init_path = "") {
+  void StartCoordinator(const std::string& init_path = "", Transport transport = Transport::kAuto) {
     Membership::Options options;
     options.job_id = {9, 9};
     options.job_token = kToken;
@@ -53,6 +58,7 @@ class ServerProcessTest : public ::testing::Test {
     options.settings.slice_bytes = 1024;
     options.settings.topology = kTopology;
     options.settings.init_path = init_path;
+    options.settings.transport = static_cast<uint32_t>(transport);
     service = std::make_unique<CoordinatorService>(options);
     ServerHost::Options server;
     server.services = {service->service()};
@@ -68,6 +74,8 @@ class ServerProcessTest : public ::testing::Test {
     options.coordinator = host == nullptr ? "127.0.0.1:1" : host->address();
     options.job_token = kToken;
     options.host_name = "alpha";
+    options.socket_bases = socket_bases;
+    options.host_key = kHostKey;
     return options;
   }
 
@@ -115,6 +123,7 @@ class ServerProcessTest : public ::testing::Test {
 
   sigset_t signals;
   std::string directory;
+  std::vector<std::string> socket_bases;
   std::unique_ptr<CoordinatorService> service;
   std::unique_ptr<ServerHost> host;
   std::unique_ptr<CoordinatorClient> client;
@@ -130,7 +139,7 @@ TEST_F(ServerProcessTest, ServersJoinServeTheLayoutGiveTheirWeightsAndLeaveWhenT
   ASSERT_TRUE(layout.ok()) << layout.status();
   EXPECT_EQ(layout->layout().shards_size(), 4);
 
-  auto weights = ReadWeights(service->Status(), kToken, kLimit);
+  auto weights = ReadWeights(service->Status(), kToken, kHostKey, kLimit);
   ASSERT_TRUE(weights.ok()) << weights.status();
   const std::vector<WeightsView> views = (*weights)->Views();
   ASSERT_EQ(views.size(), 2u);
@@ -151,15 +160,15 @@ TEST_F(ServerProcessTest, ServersJoinServeTheLayoutGiveTheirWeightsAndLeaveWhenT
 
 TEST_F(ServerProcessTest, WeightsAreNotReadWithAWrongTokenNorBeforeThereAreAny) {
   StartCoordinator();
-  EXPECT_EQ(ReadWeights(service->Status(), kToken, kLimit).status().code(),
+  EXPECT_EQ(ReadWeights(service->Status(), kToken, kHostKey, kLimit).status().code(),
             absl::StatusCode::kFailedPrecondition);
   StartServers();
   ASSERT_TRUE(Declare(1).ok());
-  EXPECT_EQ(ReadWeights(service->Status(), "wrong", kLimit).status().code(),
+  EXPECT_EQ(ReadWeights(service->Status(), "wrong", kHostKey, kLimit).status().code(),
             absl::StatusCode::kUnauthenticated);
   JobStatus other = service->Status();
   other.job_id[0] = 1;
-  EXPECT_FALSE(ReadWeights(other, kToken, kLimit).ok());
+  EXPECT_FALSE(ReadWeights(other, kToken, kHostKey, kLimit).ok());
 }
 
 TEST_F(ServerProcessTest, AServerThatIsGoneGivesNoWeights) {
@@ -171,7 +180,8 @@ TEST_F(ServerProcessTest, AServerThatIsGoneGivesNoWeights) {
   for (std::thread& thread : threads) thread.join();
   threads.clear();
   servers.clear();
-  EXPECT_EQ(ReadWeights(status, kToken, kLimit).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReadWeights(status, kToken, kHostKey, kLimit).status().code(),
+            absl::StatusCode::kUnavailable);
 }
 
 TEST_F(ServerProcessTest, GivenWeightsAreTheFirst) {
@@ -181,7 +191,7 @@ TEST_F(ServerProcessTest, GivenWeightsAreTheFirst) {
   StartCoordinator(path);
   StartServers();
   ASSERT_TRUE(Declare(7).ok());
-  auto weights = ReadWeights(service->Status(), kToken, kLimit);
+  auto weights = ReadWeights(service->Status(), kToken, kHostKey, kLimit);
   ASSERT_TRUE(weights.ok()) << weights.status();
   EXPECT_THAT((*weights)->Views()[0].data, Each(0.25f));
   EXPECT_EQ((*weights)->Views()[1].data[2], 3.0f);
@@ -215,6 +225,67 @@ TEST_F(ServerProcessTest, AFileOfFirstWeightsThatIsMissingFailsTheJobNamingIt) {
   StartServers();
   EXPECT_TRUE(service->AwaitEnd(kLimit)) << "and every server has left";
   EXPECT_THAT(service->Status().failure, HasSubstr("none.safetensors"));
+}
+
+TEST_F(ServerProcessTest, ServersOfferASocketOfTheirOwnAndTakeItAwayWhenTheyEnd) {
+  StartCoordinator();
+  StartServers();
+  auto layout = Declare(0.5);
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  std::set<std::string> paths;
+  for (const v1::ShardAddress& shard : layout->layout().shards()) {
+    EXPECT_TRUE(CheckSocket(shard.uds_path()).ok()) << shard.uds_path();
+    EXPECT_EQ(shard.host_key(), kHostKey);
+    paths.insert(shard.uds_path());
+  }
+  EXPECT_EQ(paths.size(), 2u);
+  // By the socket, as nobody answers at the address; and by the address, from another host.
+  JobStatus status = service->Status();
+  EXPECT_TRUE(ReadWeights(status, kToken, "another host", kLimit).ok());
+  for (ShardAddress& shard : status.layout.shard_addresses) shard.address = "127.0.0.1:1";
+  EXPECT_TRUE(ReadWeights(status, kToken, kHostKey, kLimit).ok());
+
+  service->Stop("enough");
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+  servers.clear();
+  for (const std::string& path : paths) EXPECT_FALSE(CheckSocket(path).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(directory));
+}
+
+TEST_F(ServerProcessTest, AJobThatWantsTcpHasNoSockets) {
+  StartCoordinator("", Transport::kTcp);
+  StartServers();
+  auto layout = Declare(0.5);
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  for (const v1::ShardAddress& shard : layout->layout().shards()) EXPECT_EQ(shard.uds_path(), "");
+  EXPECT_TRUE(std::filesystem::is_empty(directory));
+  EXPECT_TRUE(ReadWeights(service->Status(), kToken, kHostKey, kLimit).ok());
+}
+
+TEST_F(ServerProcessTest, WithoutAPlaceForASocketServersServeOnTcp) {
+  socket_bases = {directory + "/none"};
+  StartCoordinator();
+  StartServers();
+  auto layout = Declare(0.5);
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  for (const v1::ShardAddress& shard : layout->layout().shards()) EXPECT_EQ(shard.uds_path(), "");
+}
+
+TEST_F(ServerProcessTest, WithoutAPlaceForASocketAJobThatWantsOneFailsSayingWhy) {
+  socket_bases = {directory + "/none"};
+  StartCoordinator("", Transport::kUds);
+  StartServers();
+  EXPECT_TRUE(service->AwaitEnd(kLimit)) << "and every server has left";
+  EXPECT_THAT(service->Status().failure, HasSubstr("the job's transport is uds"));
+  EXPECT_THAT(service->Status().failure, HasSubstr("/none: No such file"));
+}
+
+TEST_F(ServerProcessTest, ATransportOfAnotherBuildIsRefused) {
+  StartCoordinator("", static_cast<Transport>(77));
+  StartServers();
+  EXPECT_TRUE(service->AwaitEnd(kLimit)) << "and every server has left";
+  EXPECT_THAT(service->Status().failure, HasSubstr("transport 77 is not known"));
 }
 
 TEST_F(ServerProcessTest, ASecondServerForOnePlaceIsRefused) {

@@ -38,6 +38,7 @@ JobStatus Training() {
   for (uint32_t rank = 0; rank < 2; ++rank) {
     job.members.push_back(Member(MemberRole::kServer, rank, MemberState::kServing));
     job.members.back().pushes = PushCounts{30, 10, 1, 2, 3, 4, 5};
+    job.members.back().sessions = SessionCounts{rank, 2, 0};
   }
   for (uint32_t rank = 0; rank < 2; ++rank) {
     job.members.push_back(Member(MemberRole::kWorker, rank, MemberState::kJoined));
@@ -58,7 +59,7 @@ TEST(SummaryTest, ItHasExactlyTheKeysThatAreReliedOn) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   EXPECT_THAT(keys, UnorderedElementsAre("status", "mode", "steps", "wall_seconds", "train_loss",
-                                         "test_accuracy", "weights_sha256", "pushes",
+                                         "test_accuracy", "weights_sha256", "pushes", "transports",
                                          "slices_pushed", "examples", "rewinds", "failure"));
   EXPECT_EQ(json["status"], "ok");
   EXPECT_EQ(json["mode"], "asp");
@@ -70,6 +71,7 @@ TEST(SummaryTest, ItHasExactlyTheKeysThatAreReliedOn) {
   EXPECT_EQ(json["pushes"]["applied"], 60);
   EXPECT_EQ(json["pushes"]["fenced"], 10);
   EXPECT_EQ(json["pushes"].size(), 7u);
+  EXPECT_EQ(json["transports"], nlohmann::json({{"tcp", 1}, {"uds", 4}, {"shm", 0}}));
   EXPECT_EQ(json["slices_pushed"], 110);
   EXPECT_EQ(json["examples"]["counted"], 200);
   EXPECT_EQ(json["examples"]["recomputed"], 14);
