@@ -11,7 +11,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/build_info.h"
+#include "core/host_key.h"
 #include "core/pages.h"
+#include "core/transport.h"
 #include "net/coordinator_client.h"
 #include "worker/control.h"
 #include "worker/data_loop.h"
@@ -37,10 +39,12 @@ Result<T> Take(CompleteEffect& end) {
 // back into it, so each is closed before either is destroyed.
 class ClusterWorker : public Worker {
  public:
-  ClusterWorker(const Options& options, JobInfo job, std::string token, absl::Duration lease,
-                std::unique_ptr<CoordinatorClient> coordinator)
+  ClusterWorker(const Options& options, JobInfo job, Transport transport, std::string token,
+                absl::Duration lease, std::unique_ptr<CoordinatorClient> coordinator)
       : deadline_(absl::FromChrono(options.deadline)),
         job_(std::move(job)),
+        transport_(transport),
+        host_key_(ReadHostKey()),
         memory_(options.max_memory_bytes, MapPages) {
     DataLoop::Options data;
     data.client.job_id = job_.job_id;
@@ -48,6 +52,8 @@ class ClusterWorker : public Worker {
     data.client.worker_id = job_.rank;
     data.client.incarnation = job_.incarnation;
     data.client.build_id = BuildId();
+    data.client.transport = transport_;
+    data.client.host_key = host_key_;
     data.client.bsp = job_.mode == Mode::kBsp;
     data.client.session_nonce = static_cast<uint64_t>(absl::GetCurrentTimeNanos());
     data.client.seed = job_.incarnation * 1000003 + job_.rank;
@@ -85,6 +91,11 @@ class ClusterWorker : public Worker {
     if (!valid.ok()) return ToStatus(valid);
     Result<Layout> layout = control_->Declare(shapes, Time(deadline));
     if (!layout.ok()) return layout.status();
+    for (const ShardAddress& shard : layout->shard_addresses) {
+      const absl::Status reachable = PickRoutes(shard, transport_, host_key_).status();
+      if (!reachable.ok())
+        return Status(StatusCode::kFailedPrecondition, std::string(reachable.message()));
+    }
     Use(std::move(*layout));
     return Status();
   }
@@ -254,6 +265,8 @@ class ClusterWorker : public Worker {
 
   const absl::Duration deadline_;
   const JobInfo job_;
+  const Transport transport_;
+  const std::string host_key_;
   MemoryRegistry memory_;             // self-synchronised
   std::shared_ptr<DataLoop> data_;    // self-synchronised
   std::unique_ptr<Control> control_;  // self-synchronised
@@ -327,6 +340,8 @@ JobInfo MakeJobInfo(const v1::JoinReply& reply) {
 Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
   if (options.coordinator.empty())
     return Status(StatusCode::kInvalidArgument, "Options::coordinator is empty");
+  if (!options.transport.empty() && !TransportOf(options.transport).ok())
+    return ToStatus(TransportOf(options.transport).status());
   if (options.deadline.count() < 1)
     return Status(StatusCode::kInvalidArgument, "Options::deadline is below 1 ms");
   Result<std::string> token = ReadToken(options);
@@ -344,9 +359,13 @@ Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
     return Status(StatusCode::kInternal,
                   "the coordinator's answer to Join lacks workers, gradient_shards or the lease");
   }
+  const absl::StatusOr<Transport> transport =
+      options.transport.empty() ? TransportOf(joined->settings().transport())
+                                : TransportOf(options.transport);
+  if (!transport.ok()) return ToStatus(transport.status());
   const absl::Duration lease = absl::Milliseconds(joined->lease_ms());
-  return std::unique_ptr<Worker>(
-      new ClusterWorker(options, MakeJobInfo(*joined), *token, lease, std::move(coordinator)));
+  return std::unique_ptr<Worker>(new ClusterWorker(options, MakeJobInfo(*joined), *transport,
+                                                   *token, lease, std::move(coordinator)));
 }
 
 }  // namespace weir

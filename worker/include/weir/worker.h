@@ -27,7 +27,8 @@ struct Options {
   std::string token_file;   // a file that holds it; surrounding white space is ignored. Both empty:
                             // a job without token
   std::optional<uint32_t> rank;  // the worker's place, 0-based; none: any free one
-  std::string host;  // this machine's name in the job's status; empty: as the system tells it
+  std::string host;       // this machine's name in the job's status; empty: as the system tells it
+  std::string transport;  // "auto", "tcp", "uds" or "shm"; empty: as the job's topology says
 
   // How long Connect waits for a coordinator that does not answer yet.
   std::chrono::milliseconds connect_timeout{60000};
