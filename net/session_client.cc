@@ -7,12 +7,14 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "net/byte_buffer.h"
 #include "net/completion_loop.h"
+#include "net/frame_batch.h"
 #include "net/outbound_queue.h"
 #include "net/status.h"
 
@@ -56,7 +58,10 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     stream_->StartCall(&start_tag_);
   }
 
-  absl::Status Send(const ClientFrame& frame) {
+  absl::Status Send(ClientFrame frame) {
+    // Batches are between the two ends of the stream: nobody else needs to know of them.
+    if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
+      hello->features |= kFeatureBatches;
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("a frame of ", wire.size(),
@@ -141,9 +146,15 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
   void Receive() {
     const Payload wire = FromByteBuffer(incoming_);
     incoming_.Clear();
-    absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
-    if (!frame.ok()) return End(frame.status());
-    if (!muted()) handler_->OnFrame(*std::move(frame), wire.size());
+    absl::StatusOr<std::vector<ServerFrame>> frames = DecodeServerFrames(wire, options_.limits);
+    if (!frames.ok()) return End(frames.status());
+    for (ServerFrame& frame : *frames) {
+      if (const auto* const hello = std::get_if<HelloReplyFrame>(&frame.kind)) {
+        absl::MutexLock lock(&mu_);
+        batches_ = (hello->features & kFeatureBatches) != 0;
+      }
+      if (!muted()) handler_->OnFrame(std::move(frame), wire.size() / frames->size());
+    }
   }
 
   // An operation has ended. After the last one, which comes after the finish, all is over.
@@ -179,17 +190,19 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     context_.TryCancel();
   }
 
-  // Writes the next frame, if it is time.
+  // Writes the next frames, if it is time.
   void Continue() {
-    Payload wire;
+    std::vector<Payload> wires;
     {
       absl::MutexLock lock(&mu_);
-      if (!started_ || queue_.writing() || !queue_.has_waiting()) return;
-      wire = queue_.Start();
+      if (!started_ || queue_.is_writing() || !queue_.has_waiting()) return;
+      queue_.Start(batches_);
+      for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
       ++operations_;
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWritten.
-    stream_->Write(ToByteBuffer(wire), &write_tag_);
+    // Not under the lock, and yet alone: queue_.is_writing() keeps others out until OnWritten.
+    stream_->Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedClientFrames(wires)),
+                   &write_tag_);
   }
 
   const Options options_;
@@ -209,6 +222,7 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
   absl::Status status_ ABSL_GUARDED_BY(mu_);    // why this side ended the stream
   bool started_ ABSL_GUARDED_BY(mu_) = false;   // writes may be made
+  bool batches_ ABSL_GUARDED_BY(mu_) = false;   // the server has said that it takes them
   bool ended_ ABSL_GUARDED_BY(mu_) = false;     // nothing new is queued
   bool muted_ ABSL_GUARDED_BY(mu_) = false;     // this side has ended it: nothing more is handed on
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // the finish has ended
@@ -225,10 +239,7 @@ SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionL
 
 SessionClient::~SessionClient() { Close(); }
 
-absl::Status SessionClient::Send(ClientFrame&& frame) {
-  const ClientFrame taken = std::move(frame);  // lets go of the payload when it is queued
-  return stream_->Send(taken);
-}
+absl::Status SessionClient::Send(ClientFrame&& frame) { return stream_->Send(std::move(frame)); }
 
 void SessionClient::Cancel() { stream_->Cancel(); }
 

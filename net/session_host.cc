@@ -19,6 +19,7 @@
 #include "absl/types/optional.h"
 #include "net/byte_buffer.h"
 #include "net/completion_loop.h"
+#include "net/frame_batch.h"
 #include "net/outbound_queue.h"
 #include "net/status.h"
 #include "weir/v1/parameter_service.grpc.pb.h"
@@ -110,8 +111,10 @@ class SessionHost::Stream final {
   }
   bool refused() const { return refused_; }
 
-  void Send(const ServerFrame& frame) {
+  void Send(ServerFrame frame) {
     const size_t max_bytes = core_->options().limits.max_frame_bytes;
+    auto* const hello_reply = std::get_if<HelloReplyFrame>(&frame.kind);
+    if (hello_reply != nullptr && client_batches()) hello_reply->features |= kFeatureBatches;
     Payload wire = EncodeFrame(frame);
     if (wire.size() > max_bytes) {
       return Close(absl::InternalError(absl::StrCat(
@@ -122,7 +125,7 @@ class SessionHost::Stream final {
     {
       absl::MutexLock lock(&mu_);
       if (closing_) return;
-      worker_enters = is_worker_ && std::holds_alternative<HelloReplyFrame>(frame.kind);
+      worker_enters = is_worker_ && hello_reply != nullptr;
       queued = queue_.Push(std::move(wire), payload_bytes);
     }
     if (!queued) {
@@ -151,7 +154,7 @@ class SessionHost::Stream final {
       if (!closing_) status_ = status;
       closing_ = true;
       queue_.Clear();
-      if (queue_.writing()) context_.TryCancel();
+      if (queue_.is_writing()) context_.TryCancel();
     }
     Continue();
   }
@@ -181,19 +184,22 @@ class SessionHost::Stream final {
   }
 
   void OnWritten(bool ok) {
-    uint64_t payload_bytes;
+    std::vector<uint64_t> payloads;
     SessionHandler* handler;
     {
       absl::MutexLock lock(&mu_);
-      payload_bytes = queue_.current_payload_bytes();
+      for (const OutboundQueue::Entry& entry : queue_.writing())
+        payloads.push_back(entry.payload_bytes);
       handler = handler_;
     }
-    // While the frame still counts as being written: nobody writes the next one meanwhile.
-    if (ok && handler != nullptr) handler->OnSent(id_, payload_bytes);
+    // While the frames still count as being written: nobody writes the next ones meanwhile.
+    if (ok && handler != nullptr) {
+      for (const uint64_t bytes : payloads) handler->OnSent(id_, bytes);
+    }
     {
       absl::MutexLock lock(&mu_);
+      written_ += payloads.size();
       queue_.Finish();
-      ++written_;
       if (!ok) {  // the connection is lost: nothing more can be written
         closing_ = true;
         queue_.Clear();
@@ -206,6 +212,11 @@ class SessionHost::Stream final {
   void OnFinished(bool) { Release(); }
 
  private:
+  bool client_batches() const {
+    absl::MutexLock lock(&mu_);
+    return batches_;
+  }
+
   bool closing() const {
     absl::MutexLock lock(&mu_);
     return closing_;
@@ -235,9 +246,16 @@ class SessionHost::Stream final {
   absl::Status Receive() {
     const Payload wire = FromByteBuffer(incoming_);
     incoming_.Clear();
-    absl::StatusOr<ClientFrame> frame = DecodeClientFrame(wire, core_->options().limits);
-    if (!frame.ok()) return frame.status();
-    return Deliver(*std::move(frame), wire.size());
+    absl::StatusOr<std::vector<ClientFrame>> frames =
+        DecodeClientFrames(wire, core_->options().limits);
+    if (!frames.ok()) return frames.status();
+    if (frames->size() > 1 && !client_batches())
+      return absl::InvalidArgumentError("a batch in a session that has not said it sends them");
+    for (ClientFrame& frame : *frames) {
+      const absl::Status status = Deliver(std::move(frame), wire.size() / frames->size());
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
   }
 
   // Hands a frame to the shard's handler, which the first one chooses.
@@ -261,6 +279,7 @@ class SessionHost::Stream final {
         absl::MutexLock lock(&mu_);
         handler_ = handler;
         is_worker_ = hello->role == SessionRole::kWorker;
+        batches_ = (hello->features & kFeatureBatches) != 0;
       }
       handler->OnOpen(id_, context_.peer());
     }
@@ -268,15 +287,16 @@ class SessionHost::Stream final {
     return absl::OkStatus();
   }
 
-  // Writes the next frame, or finishes a closing stream, if it is time for either.
+  // Writes the next frames, or finishes a closing stream, if it is time for either.
   void Continue() {
-    Payload wire;
+    std::vector<Payload> wires;
     absl::optional<grpc::Status> last;
     {
       absl::MutexLock lock(&mu_);
-      if (finished_ || queue_.writing()) return;
+      if (finished_ || queue_.is_writing()) return;
       if (queue_.has_waiting()) {
-        wire = queue_.Start();
+        queue_.Start(batches_);
+        for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
       } else if (closing_) {
         finished_ = true;
         last = ToGrpcStatus(status_);
@@ -285,10 +305,11 @@ class SessionHost::Stream final {
       }
       ++operations_;
     }
-    // Not under the lock, and yet alone: queue_.writing() keeps others out until OnWritten,
+    // Not under the lock, and yet alone: queue_.is_writing() keeps others out until OnWritten,
     // finished_ for ever.
     if (last) return stream_.Finish(*last, &finish_tag_);
-    stream_.Write(ToByteBuffer(wire), &write_tag_);
+    stream_.Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedServerFrames(wires)),
+                  &write_tag_);
   }
 
   // DEADLINE_EXCEEDED: no hello in time. RESOURCE_EXHAUSTED: the client does not read, or not fast
@@ -335,7 +356,8 @@ class SessionHost::Stream final {
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
   SessionHandler* handler_ ABSL_GUARDED_BY(mu_) = nullptr;
-  bool is_worker_ ABSL_GUARDED_BY(mu_) = false;  // as its hello says
+  bool is_worker_ ABSL_GUARDED_BY(mu_) = false;  // as its hello says, both
+  bool batches_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is read or queued
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
@@ -454,8 +476,7 @@ void SessionHost::AddShard(uint32_t shard, SessionHandler* handler) {
 QueuedService* SessionHost::queued() { return core_.get(); }
 
 void SessionHost::Send(SessionId id, ServerFrame&& frame) {
-  const ServerFrame taken = std::move(frame);  // lets go of the payload when it is queued
-  if (const auto session = core_->Find(id)) session->Send(taken);
+  if (const auto session = core_->Find(id)) session->Send(std::move(frame));
 }
 
 void SessionHost::Close(SessionId id, const absl::Status& status) {

@@ -27,6 +27,7 @@
 #include "net/byte_buffer.h"
 #include "net/channel.h"
 #include "net/completion_loop.h"
+#include "net/frame_batch.h"
 #include "net/server_host.h"
 #include "net/session_client.h"
 #include "net/session_host.h"
@@ -287,14 +288,22 @@ class RawClient {
     stream_->Write(grpc::ByteBuffer(&slice, 1), this);
     return Next();
   }
-  bool WriteFrame(const ClientFrame& frame) {
-    stream_->Write(ToByteBuffer(EncodeFrame(frame)), this);
+  bool WriteFrame(const ClientFrame& frame) { return WriteMessage(EncodeFrame(frame)); }
+  bool WriteMessage(const Payload& message) {
+    stream_->Write(ToByteBuffer(message), this);
     return Next();
   }
   bool Read() {
     grpc::ByteBuffer buffer;
     stream_->Read(&buffer, this);
     return Next();
+  }
+  // The frames of the next message.
+  absl::StatusOr<std::vector<ServerFrame>> ReadFrames() {
+    grpc::ByteBuffer buffer;
+    stream_->Read(&buffer, this);
+    if (!Next()) return absl::UnavailableError("the stream has ended");
+    return DecodeServerFrames(FromByteBuffer(buffer));
   }
   // Reads on to the end of the stream.
   grpc::Status Finish() {
@@ -489,6 +498,66 @@ TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
   EXPECT_EQ(held.load(), 3u) << "the frame told of counts, and none of the others is under way";
   EXPECT_EQ(recorder.Await(3).size(), 3);
   ASSERT_TRUE(echo_->AwaitSent(3));
+}
+
+// How many messages bring the 101 answers that a handler gives to a push at once.
+size_t MessagesOfABurst(RawClient* client, uint64_t features) {
+  ClientFrame hello = HelloTo(0);
+  std::get<HelloFrame>(hello.kind).features = features;
+  EXPECT_TRUE(client->WriteFrame(hello));
+  EXPECT_TRUE(client->WriteFrame(PushOf(1)));
+  size_t messages = 0;
+  for (size_t frames = 0; frames < 102; ++messages) {
+    const auto got = client->ReadFrames();
+    if (!got.ok()) return 0;
+    for (const ServerFrame& frame : *got) {
+      if (frames == 0) {
+        EXPECT_EQ(std::get<HelloReplyFrame>(frame.kind).features, features & kFeatureBatches);
+      } else {
+        EXPECT_EQ(std::get<PushReplyFrame>(frame.kind).sequence, frames);
+      }
+      ++frames;
+    }
+  }
+  return messages;
+}
+
+class SessionBatchTest : public SessionTest {
+ protected:
+  void SetUp() override {
+    echo_->on_frame = [this](SessionId id, const ClientFrame& frame) {
+      ServerFrame answer;
+      answer.kind = HelloReplyFrame();
+      if (std::holds_alternative<HelloFrame>(frame.kind)) return host_->Send(id, std::move(answer));
+      for (uint64_t i = 1; i <= 101; ++i) {
+        PushReplyFrame reply;
+        reply.sequence = i;
+        answer.kind = reply;
+        host_->Send(id, ServerFrame(answer));
+      }
+    };
+  }
+};
+
+TEST_F(SessionBatchTest, AnswersThatWaitShareAMessageWithAClientThatTakesBatches) {
+  RawClient client(Channel());
+  // The hello reply, the first answer, and all that queue behind it.
+  EXPECT_EQ(MessagesOfABurst(&client, kFeatureBatches), 3u);
+}
+
+TEST_F(SessionBatchTest, AClientThatHasNotSaidItTakesBatchesGetsNone) {
+  RawClient client(Channel());
+  EXPECT_EQ(MessagesOfABurst(&client, kFeatureShm), 102u);
+}
+
+TEST_F(SessionBatchTest, ABatchOfOneThatHasNotSaidItSendsThemClosesTheSession) {
+  RawClient client(Channel());
+  ASSERT_TRUE(client.WriteFrame(HelloTo(0)));
+  const std::vector<ClientFrame> frames = {PushOf(1), PushOf(2)};
+  ASSERT_TRUE(client.WriteMessage(EncodeBatch(frames)));
+  const grpc::Status status = client.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("has not said it sends them"));
 }
 
 TEST_F(SessionTest, AFrameThatCannotBeDecodedClosesItsSessionAndNoOther) {
