@@ -78,7 +78,6 @@ def main():
     for line in sys.stdin:
         form, steps = line.split()
         if form not in buffers:
-            buffers.clear()
             buffers[form] = Buffers(form, rank, processes)
             buffers[form].step()  # memory and connections are there from now on
         steps = [buffers[form].step() for _ in range(min(int(steps), MAX_STEPS))]

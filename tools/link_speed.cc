@@ -90,7 +90,6 @@ absl::StatusOr<double> RoundTrip(int a, int b, int count) {
 absl::StatusOr<LinkSpeed> MeasureLink(int a, int b, uint64_t bytes, int round_trips) {
   if (bytes == 0 || round_trips < 1)
     return absl::InvalidArgumentError("raw TCP: no bytes or no round trips to measure");
-  LinkSpeed speed;
   const auto one_way = Stream(a, b, bytes, false);
   if (!one_way.ok()) return one_way.status();
   const auto both_ways = Stream(a, b, bytes, true);
