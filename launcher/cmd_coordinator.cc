@@ -68,7 +68,6 @@ class Coordinator {
   Coordinator(Membership::Options options, std::string run_dir, const sigset_t& signals)
       : signals_(signals),
         token_(options.job_token),
-        codecs_(options.codecs),
         run_dir_(std::move(run_dir)),
         began_(absl::Now()),
         service_(std::move(options)) {}
@@ -92,25 +91,26 @@ class Coordinator {
 
   // Returns the exit code.
   int Serve() {
+    const int code = ServeToTheEnd();
+    Warn();
+    return code;
+  }
+
+ private:
+  int ServeToTheEnd() {
     for (;;) {
+      Warn();
       if (const int signal = TakeSignal(kLookInterval)) return Interrupted(signal);
       const JobStatus job = service_.Status();
       if (!job.failure.empty()) return Failed();
       if (job.finished && !job.stopping && !run_dir_.empty()) return Finished(job);
       if (service_.AwaitEnd(absl::ZeroDuration())) return Ended(job);
-      WarnOfCodecs(job);
       Tell(job);
     }
   }
 
- private:
-  // Once the model is declared: what the topology says of tensors that it does not have.
-  void WarnOfCodecs(const JobStatus& job) {
-    if (!job.layout_ready || codecs_told_) return;
-    codecs_told_ = true;
-    for (const std::string& pattern : UnusedPatterns(codecs_, job.layout.tensors)) {
-      LOG(WARNING) << UnusedPatternWarning(pattern);
-    }
+  void Warn() {
+    for (const std::string& warning : service_.TakeWarnings()) LOG(WARNING) << warning;
   }
 
   // Logs whom the job waits for, or how far it is: when that has changed, every kTellInterval.
@@ -215,11 +215,8 @@ class Coordinator {
   }
 
   const sigset_t signals_;
-  const std::string token_;
-  const CodecChoice codecs_;
-  const std::string run_dir_;
+  const std::string token_, run_dir_;
   const absl::Time began_;
-  bool codecs_told_ = false;
   Progress progress_;
   std::string told_;
   absl::Time told_at_ = absl::InfinitePast();

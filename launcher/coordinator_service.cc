@@ -49,6 +49,11 @@ class CoordinatorService::Core : public v1::Coordinator::CallbackService {
     return *membership_.GetStatus(key_, clock_());
   }
 
+  std::vector<std::string> TakeWarnings() {
+    absl::MutexLock lock(&mutex_);
+    return membership_.TakeWarnings();
+  }
+
   void TellToStop(absl::string_view reason) {
     Handle([&](Membership& membership, absl::Time now) {
       return membership.Stop(key_, reason, now);
@@ -251,6 +256,7 @@ CoordinatorService::CoordinatorService(Membership::Options options,
 CoordinatorService::~CoordinatorService() = default;
 grpc::Service* CoordinatorService::service() { return core_.get(); }
 JobStatus CoordinatorService::Status() { return core_->Status(); }
+std::vector<std::string> CoordinatorService::TakeWarnings() { return core_->TakeWarnings(); }
 void CoordinatorService::Stop(absl::string_view reason) { core_->TellToStop(reason); }
 bool CoordinatorService::AwaitEnd(absl::Duration limit) { return core_->AwaitEnd(limit); }
 

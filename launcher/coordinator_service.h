@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -38,6 +39,8 @@ class CoordinatorService {
 
   // What GetStatus tells, of this process.
   JobStatus Status();
+  // As Membership::TakeWarnings.
+  std::vector<std::string> TakeWarnings();
   // Tells all members to stop.
   void Stop(absl::string_view reason);
   // Waits until the job is over (finished, failed or told to stop) and every member has left or is

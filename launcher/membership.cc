@@ -242,6 +242,9 @@ absl::StatusOr<uint64_t> Membership::Declare(const JobKey& job, const MemberId& 
         " fit: use larger slice_bytes"));
   }
   layout_ = std::make_shared<const Layout>(*std::move(layout));
+  for (const std::string& pattern : UnusedPatterns(options_.codecs, tensors)) {
+    warnings_.push_back(UnusedPatternWarning(pattern));
+  }
   AnswerWaits();
   return options_.epoch;
 }

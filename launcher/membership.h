@@ -113,6 +113,9 @@ class Membership {
   };
   std::vector<Answer> TakeAnswers();
 
+  // What a person should know of the declared model: each is told once, a sentence.
+  std::vector<std::string> TakeWarnings() { return std::exchange(warnings_, {}); }
+
   const Options& options() const { return options_; }
   // Not empty: the job has failed, and why.
   const std::string& failure() const { return failure_; }
@@ -162,6 +165,7 @@ class Membership {
   bool stopping_ = false;
   std::string stop_reason_;
   std::vector<Answer> answers_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace weir

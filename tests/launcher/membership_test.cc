@@ -255,6 +255,20 @@ TEST_F(MembershipTest, TheLayoutHoldsTheCodecsThatAreChosenForItsTensors) {
   const Layout& layout = **answers[0].layout;
   EXPECT_EQ(layout.codec(1), options.codecs.all);
   EXPECT_EQ(layout.codec(2), TensorCodec());
+  EXPECT_THAT(membership->TakeWarnings(), IsEmpty());
+}
+
+TEST_F(MembershipTest, APatternOfTheCodecsThatFitsNoTensorIsWarnedOfOnce) {
+  auto options = JobOptions();
+  options.codecs.tensors = {{"w", {}}, {"nope*", {}}};
+  Restart(options);
+  JoinAll();
+  for (const MemberId& worker : workers) {
+    ASSERT_TRUE(membership->Declare(Key(), worker, Model(), now).ok());
+  }
+  EXPECT_THAT(membership->TakeWarnings(),
+              ElementsAre("codec.tensors: no tensor of the model fits 'nope*'"));
+  EXPECT_THAT(membership->TakeWarnings(), IsEmpty());
 }
 
 TEST_F(MembershipTest, ADifferingDeclarationIsRefusedNamingTheDifference) {
