@@ -22,6 +22,7 @@ constexpr FigureName kFigures[] = {
     {"loaded_pull_us_p99", &LoadFigures::loaded_pull_us_p99, 1},
     {"changed_pull_ms_p50", &LoadFigures::changed_pull_ms_p50, 3},
     {"unchanged_pull_ms_p50", &LoadFigures::unchanged_pull_ms_p50, 3},
+    {"unchanged_speedup", &LoadFigures::unchanged_speedup, 1},
     {"connection_reuse", &LoadFigures::connection_reuse, 5},
     {"copies_per_byte", &LoadFigures::copies_per_byte, 2},
     {"worker_cpu_s_per_gb", &LoadFigures::worker_cpu_s_per_gb, 2},
@@ -31,6 +32,9 @@ constexpr FigureName kFigures[] = {
     {"applied_per_s", &LoadFigures::applied_per_s, 0},
     {"stale_share", &LoadFigures::stale_share, 3},
     {"resync_mb", &LoadFigures::resync_mb, 1},
+    {"raw_tcp_share", &LoadFigures::raw_tcp_share, 2},
+    {"limit_share", &LoadFigures::limit_share, 2},
+    {"raw_rtt_ratio", &LoadFigures::raw_rtt_ratio, 1},
     {"checked", &LoadFigures::checked, 0},
     {"wrong", &LoadFigures::wrong, 0},
 };
@@ -76,6 +80,7 @@ LoadFigures FiguresOf(const LoadReport& report, const std::vector<ProcessUsage>&
   figures.loaded_pull_us_p99 = At(report.loaded_pulls, 99, kUs);
   figures.changed_pull_ms_p50 = At(report.changed, 50, kMs);
   figures.unchanged_pull_ms_p50 = At(report.unchanged, 50, kMs);
+  figures.unchanged_speedup = figures.changed_pull_ms_p50 / figures.unchanged_pull_ms_p50;
   figures.worker_peak_rss_mb = static_cast<double>(report.peak_rss_bytes) / 1e6;
   if (report.payload_bytes > 0) {
     figures.copies_per_byte =

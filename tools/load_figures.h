@@ -30,6 +30,7 @@ struct LoadFigures {
   double loaded_pull_us_p99 = kNotMeasured;  // the same while push-pulls are under way
   double changed_pull_ms_p50 = kNotMeasured;
   double unchanged_pull_ms_p50 = kNotMeasured;
+  double unchanged_speedup = kNotMeasured;  // the former over the latter
   double connection_reuse = kNotMeasured;
   double copies_per_byte = kNotMeasured;      // of the workers: payload bytes copied / moved
   double worker_cpu_s_per_gb = kNotMeasured;  // all workers; of the counted steps
@@ -39,6 +40,9 @@ struct LoadFigures {
   double applied_per_s = kNotMeasured;  // --conflicts: slices, over all workers
   double stale_share = kNotMeasured;
   double resync_mb = kNotMeasured;
+  double raw_tcp_share = kNotMeasured;  // throughput / raw TCP both ways
+  double limit_share = kNotMeasured;    // wire rate / the limit of the row's own transport
+  double raw_rtt_ratio = kNotMeasured;  // the smallest pull / the raw round trip
   double checked = kNotMeasured;
   double wrong = kNotMeasured;
 };

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "tools/load_pattern.h"
 
 namespace weir {
@@ -27,25 +30,36 @@ size_t GradientSets(uint64_t model_bytes, uint64_t cache_bytes, uint64_t most_by
   return sets <= most_bytes / model_bytes ? static_cast<size_t>(sets) : 2;
 }
 
-LoadMemory::LoadMemory(const std::vector<TensorSpec>& tensors, size_t gradient_sets,
-                       size_t weight_sets) {
+LoadMemory::LoadMemory(const std::vector<TensorSpec>& tensors) {
   for (const TensorSpec& tensor : tensors) {
     offsets_.push_back(floats_);
     counts_.push_back(static_cast<uint64_t>(ElementCount(tensor.shape)));
     floats_ += (counts_.back() + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
   }
+}
+
+absl::StatusOr<std::unique_ptr<LoadMemory>> LoadMemory::Make(Worker& worker,
+                                                             const std::vector<TensorSpec>& tensors,
+                                                             size_t gradient_sets,
+                                                             size_t weight_sets) {
+  auto memory = std::unique_ptr<LoadMemory>(new LoadMemory(tensors));
   for (size_t set = 0; set < gradient_sets; ++set) {
-    std::vector<float> gradients(floats_);
-    for (size_t t = 0; t < counts_.size(); ++t)
-      FillGradient(0, counts_[t], gradients.data() + offsets_[t]);
-    gradients_.push_back(std::move(gradients));
+    Result<TensorMemory> gradients = worker.Allocate(memory->floats_ * sizeof(float));
+    if (!gradients.ok()) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("load worker: memory for gradients: ", gradients.status().ToString()));
+    }
+    for (size_t t = 0; t < tensors.size(); ++t)
+      FillGradient(0, memory->counts_[t], gradients->floats() + memory->offsets_[t]);
+    memory->gradients_.push_back(*std::move(gradients));
   }
-  weights_.assign(weight_sets, std::vector<float>(floats_));
+  memory->weights_.assign(weight_sets, std::vector<float>(memory->floats_));
+  return memory;
 }
 
 TensorView LoadMemory::gradient(size_t set, size_t tensor) const {
   TensorView view;
-  view.data = gradients_[set % gradients_.size()].data() + offsets_[tensor];
+  view.data = gradients_[set % gradients_.size()].floats() + offsets_[tensor];
   view.count = static_cast<int64_t>(counts_[tensor]);
   return view;
 }

@@ -4,9 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "weir/memory.h"
 #include "weir/tensor.h"
+#include "weir/worker.h"
 
 namespace weir {
 
@@ -21,7 +25,11 @@ size_t GradientSets(uint64_t model_bytes, uint64_t cache_bytes, uint64_t most_by
 // `weight_sets` places for values that come back. Every tensor starts at a multiple of 64 bytes.
 class LoadMemory {
  public:
-  LoadMemory(const std::vector<TensorSpec>& tensors, size_t gradient_sets, size_t weight_sets);
+  // Gradients lie in memory of `worker`, which sends from where it lies. RESOURCE_EXHAUSTED: there
+  // is not so much.
+  static absl::StatusOr<std::unique_ptr<LoadMemory>> Make(Worker& worker,
+                                                          const std::vector<TensorSpec>& tensors,
+                                                          size_t gradient_sets, size_t weight_sets);
 
   size_t tensors() const { return counts_.size(); }
   uint64_t count(size_t tensor) const { return counts_[tensor]; }
@@ -32,10 +40,12 @@ class LoadMemory {
   MutableTensorView weights_view(size_t set, size_t tensor);
 
  private:
+  explicit LoadMemory(const std::vector<TensorSpec>& tensors);
+
   std::vector<size_t> offsets_;  // floats
   std::vector<uint64_t> counts_;
   size_t floats_ = 0;  // of a set
-  std::vector<std::vector<float>> gradients_;
+  std::vector<TensorMemory> gradients_;
   std::vector<std::vector<float>> weights_;
 };
 

@@ -26,7 +26,7 @@ class ProfileBuilder {
   void Convolution(const std::string& name, int64_t in, int64_t out, int64_t kernel) {
     Tensor(name + ".weight", {out, in, kernel, kernel});
   }
-  void BatchNorm(const std::string& name, int64_t channels) {
+  void Norm(const std::string& name, int64_t channels) {
     Tensor(name + ".weight", {channels});
     Tensor(name + ".bias", {channels});
   }
@@ -45,20 +45,20 @@ void Bottleneck(ProfileBuilder& builder, const std::string& name, int64_t in, in
                 bool shortcut) {
   const int64_t out = width * 4;
   builder.Convolution(name + ".conv1", in, width, 1);
-  builder.BatchNorm(name + ".bn1", width);
+  builder.Norm(name + ".bn1", width);
   builder.Convolution(name + ".conv2", width, width, 3);
-  builder.BatchNorm(name + ".bn2", width);
+  builder.Norm(name + ".bn2", width);
   builder.Convolution(name + ".conv3", width, out, 1);
-  builder.BatchNorm(name + ".bn3", out);
+  builder.Norm(name + ".bn3", out);
   if (!shortcut) return;
   builder.Convolution(name + ".downsample.0", in, out, 1);
-  builder.BatchNorm(name + ".downsample.1", out);
+  builder.Norm(name + ".downsample.1", out);
 }
 
 LoadProfile ResNet50() {
   ProfileBuilder builder("resnet50");
   builder.Convolution("conv1", 3, 64, 7);
-  builder.BatchNorm("bn1", 64);
+  builder.Norm("bn1", 64);
   const int64_t blocks[] = {3, 4, 6, 3};
   int64_t in = 64;
   for (int64_t stage = 0; stage < 4; ++stage) {
@@ -77,6 +77,28 @@ LoadProfile MultiLayerPerceptron() {
   builder.Dense("dense0", 784, 1024);
   builder.Dense("dense1", 1024, 1024);
   builder.Dense("dense2", 1024, 10);
+  return builder.Take();
+}
+
+// One block of GPT-2 (Radford et al. 2019): attention and a feed-forward part four times as wide.
+void DecoderBlock(ProfileBuilder& builder, const std::string& name, int64_t width) {
+  builder.Norm(name + ".ln_1", width);
+  builder.Dense(name + ".attn.c_attn", width, 3 * width);
+  builder.Dense(name + ".attn.c_proj", width, width);
+  builder.Norm(name + ".ln_2", width);
+  builder.Dense(name + ".mlp.c_fc", width, 4 * width);
+  builder.Dense(name + ".mlp.c_proj", 4 * width, width);
+}
+
+// The output layer is the token embedding's transpose, so it has no tensor of its own.
+LoadProfile Transformer() {
+  constexpr int64_t kVocabulary = 50257, kPositions = 1024, kWidth = 768, kLayers = 12;
+  ProfileBuilder builder("transformer");
+  builder.Tensor("wte.weight", {kVocabulary, kWidth});
+  builder.Tensor("wpe.weight", {kPositions, kWidth});
+  for (int64_t layer = 0; layer < kLayers; ++layer)
+    DecoderBlock(builder, absl::StrCat("h.", layer), kWidth);
+  builder.Norm("ln_f", kWidth);
   return builder.Take();
 }
 
@@ -119,10 +141,12 @@ size_t LoadProfile::smallest() const {
 absl::StatusOr<LoadProfile> MakeLoadProfile(const std::string& name) {
   if (name == "resnet50") return ResNet50();
   if (name == "mlp") return MultiLayerPerceptron();
+  if (name == "transformer") return Transformer();
   const std::string uniform = "uniform:";
   if (name.rfind(uniform, 0) == 0) return Uniform(name, name.substr(uniform.size()));
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown profile '", name, "'; the profiles are resnet50, mlp and uniform:COUNTxSIZE"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown profile '", name,
+                   "'; the profiles are resnet50, mlp, transformer and uniform:COUNTxSIZE"));
 }
 
 }  // namespace weir

@@ -27,6 +27,8 @@ struct LoadProfile {
 //   in the 3x3 convolution):
 //                        25,557,032 parameters, generated from the architecture
 //   mlp                  784-1024-1024-10
+//   transformer          the 148 tensors of a decoder as GPT-2 small: 12 layers, 768 wide, 50,257
+//   tokens, 1,024 positions, the output tied to the embedding: 124,439,808 parameters
 //   uniform:COUNTxSIZE   COUNT tensors of SIZE elements; COUNT at most 65,536, at most 2^32
 //   elements in all
 // INVALID_ARGUMENT: not one of these; the message lists them.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/load_rows.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -74,11 +73,9 @@ std::vector<std::string> LoadSettings(const LoadRow& row,
 
 std::function<ProcessSeat(const PlannedProcess&)> SeatOf(const LoadRow& row) {
   if (row.pin == LoadPin::kNone) return row.seat;
-  const CorePair cores = CoresToPin();
-  return [row, cores](const PlannedProcess& process) {
+  return [row](const PlannedProcess& process) {
     ProcessSeat seat = row.seat ? row.seat(process) : ProcessSeat{};
-    const bool second = row.pin == LoadPin::kApart && process.role == ProcessRole::kWorker;
-    const int core = second ? cores.second : cores.first;
+    const int core = CoreOf(row.pin, process.role == ProcessRole::kWorker);
     for (const std::string& word : {std::string("taskset"), std::string("-c"), absl::StrCat(core)})
       seat.prefix.push_back(word);
     return seat;
@@ -104,26 +101,6 @@ void Say(const char* line) {
 }
 
 }  // namespace
-
-absl::StatusOr<LoadPin> ParseLoadPin(const std::string& name) {
-  if (name == "none") return LoadPin::kNone;
-  if (name == "same") return LoadPin::kSame;
-  if (name == "apart") return LoadPin::kApart;
-  return absl::InvalidArgumentError(absl::StrCat("--pin=", name, ": none, same or apart"));
-}
-
-CorePair CoresToPin() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  CorePair cores{-1, -1};
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return {0, 0};
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (!CPU_ISSET(core, &allowed)) continue;
-    if (cores.first < 0) cores.first = core;
-    cores.second = core;
-  }
-  return cores;
-}
 
 std::string LoadRow::Label() const {
   return absl::StrCat(transport, " ", codec, ", ", Counted(servers, "server"), ", ",

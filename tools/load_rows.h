@@ -11,25 +11,10 @@
 #include "tools/load_cluster.h"
 #include "tools/load_figures.h"
 #include "tools/load_options.h"
+#include "tools/load_pin.h"
 #include "tools/load_report.h"
 
 namespace weir {
-
-// Which cores servers and workers are kept to.
-enum class LoadPin {
-  kNone,   // any
-  kSame,   // all processes to one core
-  kApart,  // servers to one, workers to another
-};
-// INVALID_ARGUMENT: not "none", "same" or "apart".
-absl::StatusOr<LoadPin> ParseLoadPin(const std::string& name);
-
-// Two cores that this process may use, the first and the last: {2, 2} where there is one only.
-struct CorePair {
-  int first = 0;
-  int second = 0;
-};
-CorePair CoresToPin();
 
 // One row of the load test's table: what is run. Its repetitions are LoadFigures.
 struct LoadRow {

@@ -108,4 +108,17 @@ absl::Status CheckSlo(const std::vector<LoadObjective>& objectives, const std::s
   return absl::OutOfRangeError(absl::StrJoin(missed, "\n"));
 }
 
+Verdict JudgeObjective(const LoadObjective& objective, const std::vector<LoadFigures>& runs) {
+  size_t met = 0, measured = 0;
+  for (const LoadFigures& run : runs) {
+    const double value = run.*objective.figure->value;
+    if (std::isnan(value)) continue;
+    ++measured;
+    if (Holds(objective.relation, value, objective.bound)) ++met;
+  }
+  if (measured == 0) return Verdict::kUndecided;
+  if (met == measured) return Verdict::kMet;
+  return met == 0 ? Verdict::kMissed : Verdict::kUndecided;
+}
+
 }  // namespace weir

@@ -24,10 +24,15 @@ struct LoadObjective {
 // INVALID_ARGUMENT: which one cannot be read, or names no figure; lists the figures. "" is none.
 absl::StatusOr<std::vector<LoadObjective>> ParseSlo(const std::string& text);
 
-// OK when the medians of a row's repetitions meet every objective; `wrong` is their sum.
+// OK when the medians of a row's repetitions meet every objective, whatever their spread; `wrong`
+// is their sum.
 // OUT_OF_RANGE, a sentence for each that is not met, or whose figure was not measured.
 absl::Status CheckSlo(const std::vector<LoadObjective>& objectives, const std::string& row,
                       const std::vector<LoadFigures>& runs);
+
+// The same with the spread of the repetitions: undecided where some meet it and some do not, or
+// where it was not measured.
+Verdict JudgeObjective(const LoadObjective& objective, const std::vector<LoadFigures>& runs);
 
 }  // namespace weir
 

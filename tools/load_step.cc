@@ -50,8 +50,11 @@ absl::StatusOr<std::unique_ptr<LoadModel>> LoadModel::Declare(Worker& worker,
   tensors.push_back(TensorSpec{kBarrierName, {1}, Initializer{}});
   if (const Status status = worker.Declare(tensors); !status.ok()) return Failed("declare", status);
   const uint64_t cache = LastCacheBytes();
-  model->memory_ = std::make_unique<LoadMemory>(
-      tensors, GradientSets(model->bytes_, cache, kMostGradientBytes), options.outstanding + 1);
+  auto memory =
+      LoadMemory::Make(worker, tensors, GradientSets(model->bytes_, cache, kMostGradientBytes),
+                       options.outstanding + 1);
+  if (!memory.ok()) return memory.status();
+  model->memory_ = *std::move(memory);
   model->check_ = std::make_unique<PatternCheck>(options.learning_rate, *codec);
   model->report_.gradient_bytes = model->memory_->gradient_bytes();
   model->report_.last_cache_bytes = cache;

@@ -32,25 +32,35 @@ std::vector<double> Limits(const std::vector<Roofline>& rooflines, double Roofli
   return values;
 }
 
-void AppendRoofline(const std::vector<LoadResult>& results, const std::vector<Roofline>& rooflines,
-                    std::string* table) {
+void AppendRoofline(const std::vector<Roofline>& rooflines, std::string* table) {
   absl::StrAppend(table, "\nroofline\n");
   for (const RooflineName& limit : RooflineNames()) {
     const Spread spread = SpreadOf(Limits(rooflines, limit.value));
     AppendLine(limit.name, {FormatSpread(spread, limit.decimals)}, table);
   }
-  std::vector<std::string> shares, trips;
+}
+
+void AppendRatios(const std::vector<LoadResult>& results, std::string* table) {
+  std::vector<std::string> cells;
   for (const LoadResult& result : results) {
-    shares.push_back(FormatSpread(RatioOf(Values(result.runs, &LoadFigures::throughput_mb_s),
-                                          Limits(rooflines, &Roofline::raw_tcp_mb_s)),
-                                  2));
-    trips.push_back(FormatSpread(RatioOf(Values(result.runs, &LoadFigures::pull_us_p50),
-                                         Limits(rooflines, &Roofline::raw_rtt_us)),
-                                 1));
+    const Spread ratio = RatioOf(Values(result.runs, &LoadFigures::throughput_mb_s),
+                                 Values(results.front().runs, &LoadFigures::throughput_mb_s));
+    const bool undecided = &result != &results.front() && ratio.low <= 1 && ratio.high >= 1;
+    cells.push_back(absl::StrCat(FormatSpread(ratio, 2), undecided ? " undecided" : ""));
   }
-  absl::StrAppend(table, "\nshare of the roofline\n");
-  AppendLine("throughput/raw_tcp", shares, table);
-  AppendLine("pull_us_p50/raw_rtt", trips, table);
+  AppendLine("x first row's throughput", cells, table);
+}
+
+void AppendObjectives(const std::vector<LoadResult>& results,
+                      const std::vector<LoadObjective>& objectives, std::string* table) {
+  if (objectives.empty()) return;
+  absl::StrAppend(table, "\nobjectives\n");
+  for (const LoadObjective& objective : objectives) {
+    std::vector<std::string> cells;
+    for (const LoadResult& result : results)
+      cells.push_back(VerdictName(JudgeObjective(objective, result.runs)));
+    AppendLine(objective.text, cells, table);
+  }
 }
 
 nlohmann::json NumberOrNull(double value) {
@@ -90,8 +100,19 @@ nlohmann::json RowJson(const LoadResult& result) {
 
 }  // namespace
 
+void AddShares(const LoadRow& row, const Roofline& roofline, LoadFigures* figures) {
+  figures->raw_tcp_share = figures->throughput_mb_s / roofline.raw_tcp_mb_s;
+  figures->raw_rtt_ratio = figures->pull_us_p50 / roofline.raw_rtt_us;
+  double limit = kNotMeasured;
+  if (row.transport == "tcp") limit = roofline.raw_tcp_mb_s;
+  if (row.transport == "uds") limit = roofline.raw_uds_mb_s;
+  if (row.transport == "shm") limit = std::max(roofline.memcpy_mb_s, roofline.memcpy_huge_mb_s);
+  figures->limit_share = figures->wire_mb_s / limit;
+}
+
 std::string FormatTable(const std::vector<LoadResult>& results,
-                        const std::vector<Roofline>& rooflines) {
+                        const std::vector<Roofline>& rooflines,
+                        const std::vector<LoadObjective>& objectives) {
   std::string table;
   std::vector<std::string> transports, sizes, runs;
   for (const LoadResult& result : results) {
@@ -110,7 +131,9 @@ std::string FormatTable(const std::vector<LoadResult>& results,
                                       [](const std::string& cell) { return cell != "-"; });
     if (measured) AppendLine(figure.name, cells, &table);
   }
-  if (!rooflines.empty()) AppendRoofline(results, rooflines, &table);
+  if (results.size() > 1) AppendRatios(results, &table);
+  if (!rooflines.empty()) AppendRoofline(rooflines, &table);
+  AppendObjectives(results, objectives, &table);
   return table;
 }
 

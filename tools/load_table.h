@@ -8,9 +8,14 @@
 #include "nlohmann/json.hpp"
 #include "tools/load_figures.h"
 #include "tools/load_rows.h"
+#include "tools/load_slo.h"
 #include "tools/roofline.h"
 
 namespace weir {
+
+// Fills in the row's shares of the limits that were measured beside it. The limit of a transport:
+// raw TCP; a raw Unix socket; for shared memory, copying memory. `auto` has none of its own.
+void AddShares(const LoadRow& row, const Roofline& roofline, LoadFigures* figures);
 
 // A row of the load test's table with all of its repetitions.
 struct LoadResult {
@@ -20,10 +25,14 @@ struct LoadResult {
 };
 
 // The table that people read: a column for each row asked for, a line for each figure that one of
-// them measured, each the median of the repetitions beside the lowest and the highest. With a
-// roofline, measured once in each repetition: the limits, and each row's share of its own.
+// them measured, each the median of the repetitions beside the lowest and the highest. With more
+// rows than one: the throughput of each over that of the first, repetition by repetition, marked
+// "undecided" where some say more and some say less. With a roofline, measured once in each
+// repetition: the limits. Each objective and whether it is met: "undecided" where the spread of the
+// repetitions covers its bound.
 std::string FormatTable(const std::vector<LoadResult>& results,
-                        const std::vector<Roofline>& rooflines);
+                        const std::vector<Roofline>& rooflines,
+                        const std::vector<LoadObjective>& objectives);
 
 // The same for programs: `rows`, each with what was run, the median of each figure under its name,
 // `spread` with [lowest, highest] of each, `runs` with every repetition, `histograms` with buckets

@@ -189,7 +189,11 @@ absl::StatusOr<LoadReport> RunLoadWorker(Worker& worker, const LoadOptions& opti
   auto model = LoadModel::Declare(worker, options);
   if (!model.ok()) return model.status();
   if (absl::Status status = LoadPhases(model->get(), marks).Run(); !status.ok()) return status;
-  return std::move((*model)->report());
+  const PayloadTraffic traffic = worker.Traffic();
+  LoadReport& report = (*model)->report();
+  report.payload_bytes = traffic.sent_bytes + traffic.received_bytes;
+  report.copied_bytes = traffic.sent_copied_bytes + traffic.received_copied_bytes;
+  return std::move(report);
 }
 
 }  // namespace weir

