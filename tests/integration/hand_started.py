@@ -23,10 +23,10 @@ class Cluster:
     """
 
     def __init__(self, test, topology=None, servers=1, workers=1, sets=(), host="127.0.0.1", server_host=None,
-                 prefix=lambda role, rank: []):
+                 prefix=lambda role, rank: [], directory="by-hand"):
         self.test = test
         self.prefix = prefix
-        self.directory = os.path.join(test.temporary, "by-hand")
+        self.directory = os.path.join(test.temporary, directory)
         self.token = "a-token-of-the-test"
         self.token_file = test.write("token", self.token + "\n")
         self.processes = {}
@@ -73,8 +73,8 @@ class Cluster:
         code = self.processes[f"worker-{rank}"].wait(seconds)
         self.test.assertEqual(code, 0, self.logs())
 
-    def member(self, tensors, rank=None):
-        return wire.Member(self.coordinator, self.token, tensors, rank)
+    def member(self, tensors, rank=None, transport="tcp"):
+        return wire.Member(self.coordinator, self.token, tensors, rank, transport)
 
     def alive(self):
         """The coordinator and every server still run."""

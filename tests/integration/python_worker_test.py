@@ -58,12 +58,18 @@ class PythonWorkerTest(cluster.ClusterTest):
         return p.Push(**fields)
 
     def test_two_steps_beside_a_cpp_worker_give_the_bits_of_the_cpp_run(self):
+        self.check_two_steps("tcp")
+
+    def test_over_unix_sockets_too(self):
+        self.check_two_steps("uds")
+
+    def check_two_steps(self, transport):
         expected = self.finish(cluster.DIGITS, *SETS)
         self.assertEqual(expected["steps"], STEPS)
 
         started = hand_started.Cluster(self, topology=cluster.DIGITS, servers=2, workers=2, sets=SETS)
         started.worker(rank=0)
-        member = started.member(None, rank=1)
+        member = started.member(None, rank=1, transport=transport)
         several = [s for s in member.layout.slices if s.tensor_id == 1]
         self.assertGreater(len(several), 3, "the first tensor is to have several slices")
         sessions = {shard: member.open(shard)[0] for shard in member.addresses}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights of a bsp run are the same bits for any number of servers, shards, slices and workers, and over repeats."""
+"""The weights of a bsp run are the same bits for any number of servers, shards, slices and workers, over any transport, and
+over repeats."""
 import itertools
 import os
 import subprocess
@@ -23,11 +24,13 @@ class SameBitsTest(cluster.ClusterTest):
         fixed = (*optimizer, "train.gradient_shards=3", "workers.count=3")
         first = self.weights(*fixed, "servers.count=1", "servers.shards=1")
         self.assertEqual(first, self.weights(*fixed, "servers.count=1", "servers.shards=1"), "a repeat")
+        transports = itertools.cycle(("uds", "tcp", "auto"))
         for servers, shards, slice_bytes in itertools.product((1, 2, 3, 5), (1, 3), (4096, None)):
-            sets = [*fixed, f"servers.count={servers}", f"servers.shards={shards}"]
+            transport = next(transports)
+            sets = [*fixed, f"servers.count={servers}", f"servers.shards={shards}", f"transport={transport}"]
             if slice_bytes:
                 sets.append(f"slice_bytes={slice_bytes}")
-            with self.subTest(servers=servers, shards=shards, slice_bytes=slice_bytes):
+            with self.subTest(servers=servers, shards=shards, slice_bytes=slice_bytes, transport=transport):
                 self.assertEqual(first, self.weights(*sets))
 
     def test_any_layout_gives_the_same_bits_with_sgd(self):
@@ -35,6 +38,15 @@ class SameBitsTest(cluster.ClusterTest):
 
     def test_any_layout_gives_the_same_bits_with_adamw_clipping_and_warm_up(self):
         self.check_layouts(ADAMW)
+
+    def test_any_transport_gives_the_same_bits_and_the_summary_tells_which_it_was(self):
+        fixed = (*SGD, "train.gradient_shards=3", "workers.count=3", "servers.count=2")
+        hashes = set()
+        for transport, used in (("tcp", "tcp"), ("uds", "uds"), ("auto", "uds")):
+            summary = self.finish(cluster.DIGITS, *SHORT, *fixed, f"transport={transport}")
+            hashes.add(summary["weights_sha256"])
+            self.assertEqual(summary["transports"], {"tcp": 0, "uds": 0, "shm": 0, used: 6}, transport)
+        self.assertEqual(len(hashes), 1, hashes)
 
     def test_any_number_of_workers_gives_the_same_bits_with_the_parts_fixed(self):
         for optimizer in (SGD, ADAMW):

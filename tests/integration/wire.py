@@ -65,7 +65,7 @@ class Session:
 class Member:
     """A worker that has joined and declared: its sessions by shard, and the layout."""
 
-    def __init__(self, coordinator, token, tensors, rank=None):
+    def __init__(self, coordinator, token, tensors, rank=None, transport="tcp"):
         self.channel = grpc.insecure_channel(coordinator)
         self.stub = coordinator_pb2_grpc.CoordinatorStub(self.channel)
         self.token = token
@@ -77,7 +77,7 @@ class Member:
         if tensors is not None:  # else the other workers declare
             self.stub.Declare(c.DeclareRequest(**self.me, tensors=tensors), timeout=TIMEOUT)
         self.layout = self.stub.GetLayout(c.GetLayoutRequest(**self.me, wait_ms=30000), timeout=2 * TIMEOUT).layout
-        self.addresses = {s.shard: s.address for s in self.layout.shards}
+        self.addresses = {s.shard: s.address if transport == "tcp" else f"unix:{s.uds_path}" for s in self.layout.shards}
 
     def hello(self, shard, **changes):
         fields = dict(protocol_min=1, protocol_max=1, job_id=self.joined.job_id, job_token=self.token, role=p.ROLE_WORKER,

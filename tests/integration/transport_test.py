@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Unix sockets of servers: who may use them, who does, and that nothing of them stays."""
+import os
+import signal
+import socket
+import stat
+import unittest.mock
+
+import cluster
+import hand_started
+import wire
+
+LONG = ("train.epochs=5000",)
+TENSORS = [wire.t.TensorSpec(name="w", shape=[8])]
+# Another view of the files of this host.
+OTHER_HOST = ["unshare", "-m" if os.getuid() == 0 else "-Urm"]
+
+
+class TransportTest(cluster.ClusterTest):
+
+    def setUp(self):
+        super().setUp()
+        self.place = os.path.join(self.temporary, "xdg")
+        os.mkdir(self.place, 0o700)
+        patch = unittest.mock.patch.dict(os.environ, XDG_RUNTIME_DIR=self.place)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def sockets(self):
+        """The paths of the sockets below the place for them."""
+        return sorted(os.path.join(self.place, directory, name) for directory in os.listdir(self.place)
+                      for name in os.listdir(os.path.join(self.place, directory)))
+
+    def mode(self, path):
+        return stat.S_IMODE(os.lstat(path).st_mode)
+
+    def assert_nobody_listens(self, path):
+        with socket.socket(socket.AF_UNIX) as s:
+            with self.assertRaises(ConnectionRefusedError):
+                s.connect(path)
+
+    def test_a_run_has_a_private_socket_a_server_and_leaves_none(self):
+        run = self.start(cluster.DIGITS, *LONG, "servers.count=2")
+        self.wait_for_step(run, 1)
+        self.assertEqual(len(self.sockets()), 2)
+        for path in self.sockets():
+            self.assertTrue(stat.S_ISSOCK(os.lstat(path).st_mode))
+            self.assertEqual(self.mode(path), 0o600)
+            self.assertEqual(self.mode(os.path.dirname(path)), 0o700)
+        run.process.send_signal(signal.SIGINT)
+        run.wait(20)
+        self.assertEqual(os.listdir(self.place), [])
+
+    def test_a_job_that_wants_tcp_has_no_sockets(self):
+        run = self.start(cluster.DIGITS, *LONG, "transport=tcp")
+        self.wait_for_step(run, 1)
+        self.assertEqual(os.listdir(self.place), [])
+        run.process.send_signal(signal.SIGINT)
+        run.wait(20)
+
+    def test_nothing_stays_of_a_run_whose_server_is_killed(self):
+        run = self.start(cluster.DIGITS, *LONG, "servers.count=2")
+        self.wait_for_step(run, 1)
+        os.kill(run.find("weir-ps", "--rank=0"), signal.SIGKILL)
+        self.assertEqual(run.wait(20), 128 + signal.SIGKILL, run.text())
+        self.assertEqual(run.left_behind(5), {})
+        self.assertEqual(os.listdir(self.place), [])
+
+    def test_nothing_stays_of_a_run_whose_agent_is_killed(self):
+        run = self.start(cluster.DIGITS, *LONG)
+        self.wait_for_step(run, 1)
+        os.kill(run.find("/weir agent"), signal.SIGKILL)
+        self.assertEqual(run.wait(20), 128 + signal.SIGKILL, run.text())
+        self.assertEqual(run.left_behind(5), {})
+        self.assertEqual(os.listdir(self.place), [])
+
+    def test_the_socket_of_a_killed_server_is_never_used_again_and_the_next_server_removes_it(self):
+        job = hand_started.Cluster(self)
+        stale, = self.sockets()
+        job.processes["ps-0"].kill()
+        job.processes["ps-0"].wait()
+        self.assertEqual(self.sockets(), [stale])
+        self.assert_nobody_listens(stale)
+        job.stop()
+        hand_started.Cluster(self, directory="next")
+        self.assertEqual(len(self.sockets()), 1)
+        self.assertNotEqual(self.sockets(), [stale])
+
+    def test_workers_of_another_host_use_tcp_and_are_refused_where_the_job_wants_uds(self):
+        sets = ("train.epochs=1", "transport=auto")
+        job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=2, sets=sets,
+                                   prefix=lambda role, rank: OTHER_HOST if (role, rank) == ("worker", 1) else [])
+        for rank in range(2):
+            job.worker(rank)
+        for rank in range(2):
+            job.wait_for_worker(rank)
+        self.assertEqual(job.finish()["transports"], {"tcp": 1, "uds": 1, "shm": 0})
+
+        job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=1, sets=("train.epochs=1", "transport=uds"),
+                                   directory="uds", prefix=lambda role, rank: OTHER_HOST if role == "worker" else [])
+        job.worker(0)
+        self.assertEqual(job.processes["worker-0"].wait(60), 1, job.logs())
+        self.assertIn("the transport is uds, which is for one host", job.log("worker-0"))
+        self.assertRegex(job.log("worker-0"), "another (user|mount) namespace")
+
+    def test_a_place_that_is_too_long_for_a_socket_falls_back_to_tmp(self):
+        with unittest.mock.patch.dict(os.environ, XDG_RUNTIME_DIR=os.path.join(self.place, "x" * 100)):
+            os.mkdir(os.environ["XDG_RUNTIME_DIR"], 0o700)
+            job = hand_started.Cluster(self)
+            member = job.member(TENSORS, transport="uds")
+            self.assertTrue(member.layout.shards[0].uds_path.startswith("/tmp/weir-sock-"), member.layout.shards)
+            member.open(0)[0].close()
+            member.leave(step=0)
+            member.close()
+            job.stop()
+            self.assertFalse(os.path.exists(os.path.dirname(member.layout.shards[0].uds_path)))
+
+    def test_a_place_where_others_can_replace_the_socket_is_not_used(self):
+        os.chmod(self.place, 0o777)
+        job = hand_started.Cluster(self)
+        self.assertEqual(os.listdir(self.place), [])
+        member = job.member(TENSORS, transport="uds")
+        self.assertTrue(member.layout.shards[0].uds_path.startswith("/tmp/weir-sock-"), member.layout.shards)
+        member.leave(step=0)
+        member.close()
+
+
+if __name__ == "__main__":
+    cluster.main()
