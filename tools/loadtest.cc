@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <iostream>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -20,6 +21,7 @@
 #include "tools/load_slo.h"
 #include "tools/load_table.h"
 #include "tools/private_network.h"
+#include "tools/rest_flags.h"
 
 // `weir-loadtest`: starts servers and load workers as processes on this machine, drives them,
 // checks every answer, and prints one table. Exit codes: 0; 1 a wrong answer, an objective that
@@ -128,13 +130,15 @@ int RunCallOnHosts(const LoadCall& call) {
 }  // namespace
 
 int CmdLoadtest(const std::string& program, const std::vector<std::string>& words) {
-  const FlagTable table = LoadFlagTable(program);
+  FlagTable table = LoadFlagTable(program);
+  AddCompareFlags(&table);
   const auto line = ParseCommandLine(table, words);
   if (!line.ok()) return Complain(line.status(), kExitUsage);
   if (line->help) {
     std::cout << HelpText(table);
     return 0;
   }
+  if (const std::optional<int> code = RunCompareFlags()) return *code;
   const auto call = LoadCallOfFlags(line->repeated);
   if (!call.ok()) return Complain(call.status(), kExitUsage);
   if (call->as_worker.empty())

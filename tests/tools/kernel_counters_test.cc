@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/kernel_counters.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tools/private_network.h"
+#include "tools/rest_connection.h"
+
+namespace weir {
+namespace {
+
+constexpr char kSnmp[] =
+    "Ip: Forwarding DefaultTTL\nIp: 1 64\n"
+    "Tcp: RtoAlgorithm ActiveOpens PassiveOpens AttemptFails RetransSegs\n"
+    "Tcp: 1 31 17 0 5\n"
+    "Udp: InDatagrams\nUdp: 4\n";
+
+TEST(KernelCountersTest, CountsAreReadByTheirColumnsNames) {
+  const auto counts = ParseTcpCounts(kSnmp);
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(*counts, (TcpCounts{31, 17, 5}));
+}
+
+TEST(KernelCountersTest, TextWithoutTheColumnsIsDataLoss) {
+  for (const char* text : {"", "Tcp: ActiveOpens\n", "Tcp: ActiveOpens\nTcp: 3\n",
+                           "Tcp: ActiveOpens PassiveOpens RetransSegs\nTcp: 3 x 4\n",
+                           "Tcp: ActiveOpens PassiveOpens RetransSegs\nTcp: 3 4\n"}) {
+    EXPECT_EQ(ParseTcpCounts(text).status().code(), absl::StatusCode::kDataLoss) << text;
+  }
+}
+
+TEST(KernelCountersTest, ReuseIsOneLessTheConnectionsOfTheBusierSideForEachExchange) {
+  EXPECT_DOUBLE_EQ(ConnectionReuse({2, 5, 0}, 1000), 0.995);
+  EXPECT_DOUBLE_EQ(ConnectionReuse({0, 0, 0}, 10), 1);
+  EXPECT_DOUBLE_EQ(ConnectionReuse({50, 20, 0}, 10), 0);
+  EXPECT_DOUBLE_EQ(ConnectionReuse({1, 1, 0}, 0), 0);
+}
+
+// 0: all is well.
+int CountOneConnection() {
+  const auto before = ReadTcpCounts();
+  if (!before.ok() || !(*before == TcpCounts{})) return 2;
+  const auto listener = ListenOnLoopback();
+  if (!listener.ok()) return 3;
+  const auto client = RestConnection::Connect(listener->port);
+  const int accepted = client.ok() ? accept(listener->fd, nullptr, nullptr) : -1;
+  if (accepted < 0) return 4;
+  const auto after = ReadTcpCounts();
+  if (!after.ok()) return 5;
+  const TcpCounts opened = Since(*before, *after);
+  close(accepted);
+  close(listener->fd);
+  return opened.active_opens == 1 && opened.passive_opens == 1 ? 0 : 6;
+}
+
+TEST(KernelCountersTest, PrivateNetworkCountsNothingButItsOwnConnections) {
+  const auto code = RunInPrivateNetwork(CountOneConnection);
+  if (absl::IsUnavailable(code.status()))
+    GTEST_SKIP() << "this system allows no network namespace: counts are shared here";
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(*code, 0);
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_TOOLS_REST_COMPARE_H_
+#define WEIR_TOOLS_REST_COMPARE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tools/kernel_counters.h"
+#include "tools/rest_cluster.h"
+
+namespace weir {
+
+// What `--compare=rest-json` runs.
+struct CompareOptions {
+  std::string profile = "resnet50";
+  struct Size {
+    uint32_t workers = 1;
+    uint32_t servers = 1;
+  };
+  std::vector<Size> sizes = {{1, 1}, {16, 4}};
+  std::vector<uint32_t> in_flight = {1, 8};              // requests, of each worker
+  std::vector<std::string> transports = {"tcp", "shm"};  // of Weir
+  uint64_t runs = 5;
+  double seconds = 2;  // of each phase
+};
+
+// OK, or INVALID_ARGUMENT naming the option, its value and its range.
+absl::Status CheckCompareOptions(const CompareOptions& options);
+
+// One form at one size with one number of requests in flight: what each of its runs came to.
+struct CompareRow {
+  std::string form;
+  uint32_t workers = 0;
+  uint32_t servers = 0;
+  uint32_t in_flight = 0;
+  std::vector<double> mb_s{};         // model bytes pushed and pulled, by run
+  std::vector<double> pull_us_p50{};  // of one tensor, drawn in turn from all
+  std::vector<double> pull_us_p99{};
+  uint64_t checked = 0;
+  uint64_t wrong = 0;
+  // Of the form's processes from their start to their end, whatever was in flight.
+  TcpCounts opened{};
+  uint64_t exchanges = 0;
+};
+
+// Runs everything: at each size all forms are started and then take turns, run by run, so that
+// whatever else the machine does meets them alike; JSON numbers, which take minutes where others
+// take seconds, run once, before the others. Its thread must live as long as this takes.
+//
+// CANCELLED: a signal (SIGINT, SIGTERM, SIGHUP, which it blocks) ended it; `*interrupted` says
+// which. Else as ComparedCluster.
+absl::StatusOr<std::vector<CompareRow>> RunComparison(const CompareOptions& options,
+                                                      const std::string& program_dir,
+                                                      const std::string& directory,
+                                                      int* interrupted);
+
+}  // namespace weir
+
+#endif  // WEIR_TOOLS_REST_COMPARE_H_

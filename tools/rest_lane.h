@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef WEIR_TOOLS_REST_LANE_H_
+#define WEIR_TOOLS_REST_LANE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "tools/rest_body.h"
+#include "tools/rest_connection.h"
+#include "weir/tensor.h"
+#include "weir/worker.h"
+
+namespace weir {
+
+// A part of a tensor that came back at one version.
+struct LanePiece {
+  uint64_t offset = 0;
+  uint64_t count = 0;
+  uint64_t version = 0;
+};
+
+// One request in flight: a lane sends a tensor's gradient, or asks for a tensor, and waits for the
+// answer. The two systems compared differ in nothing but what stands behind this. Blocking; not
+// thread-safe, one a thread.
+class ExchangeLane {
+ public:
+  virtual ~ExchangeLane() = default;
+
+  // Pushes the gradient of `tensor` and brings its new values into `into`; both have as many
+  // elements as the tensor. Returns the pieces that came back, which cover it. Any error: the lane
+  // is of no more use.
+  virtual absl::StatusOr<std::vector<LanePiece>> PushPull(uint32_t tensor,
+                                                          absl::Span<const float> gradient,
+                                                          absl::Span<float> into) = 0;
+  // The same without a push.
+  virtual absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) = 0;
+
+  // Gives back the memory that it keeps from request to request. Its connections stay.
+  virtual void Rest() = 0;
+};
+
+// Where the REST comparison's tensors lie.
+struct RestPlacement {
+  std::vector<std::string> names;  // by tensor
+  std::vector<uint32_t> servers;   // by tensor
+  std::vector<int> ports;          // by server
+};
+
+// Over HTTP: one kept connection to each server, opened when first used.
+class RestLane : public ExchangeLane {
+ public:
+  RestLane(RestForm form, RestPlacement placement);
+
+  absl::StatusOr<std::vector<LanePiece>> PushPull(uint32_t tensor, absl::Span<const float> gradient,
+                                                  absl::Span<float> into) override;
+  absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) override;
+  void Rest() override;
+
+ private:
+  absl::StatusOr<std::vector<LanePiece>> Exchange(uint32_t tensor, absl::string_view method,
+                                                  absl::string_view body, absl::Span<float> into);
+
+  const RestForm form_;
+  const RestPlacement placement_;
+  std::unique_ptr<RestBodyCodec> codec_;
+  std::vector<std::unique_ptr<RestConnection>> connections_;  // by server; null: not yet used
+  std::vector<uint64_t> versions_;                            // by tensor, that came last
+  RestBuffer body_;
+};
+
+// Over a Worker's calls, which several lanes share. `worker` has declared its tensors.
+class WeirLane : public ExchangeLane {
+ public:
+  explicit WeirLane(Worker* worker) : worker_(worker) {}
+
+  absl::StatusOr<std::vector<LanePiece>> PushPull(uint32_t tensor, absl::Span<const float> gradient,
+                                                  absl::Span<float> into) override;
+  absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) override;
+  void Rest() override {}
+
+ private:
+  Worker* const worker_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_TOOLS_REST_LANE_H_

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rest_load.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace weir {
+namespace {
+
+constexpr uint32_t kMaxInFlight = 64;
+constexpr double kMaxSeconds = 600;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+size_t CountOf(const TensorSpec& tensor) { return static_cast<size_t>(ElementCount(tensor.shape)); }
+
+}  // namespace
+
+std::vector<uint32_t> CompareTensors(const LoadProfile& profile) {
+  const double wanted = static_cast<double>(profile.parameters()) / kComparePart;
+  std::vector<uint32_t> best;
+  double best_off = 0;
+  for (size_t first = 0; first < std::min(kComparePart, profile.tensors.size()); ++first) {
+    std::vector<uint32_t> tensors;
+    double elements = 0;
+    for (size_t t = first; t < profile.tensors.size(); t += kComparePart) {
+      tensors.push_back(static_cast<uint32_t>(t));
+      elements += static_cast<double>(CountOf(profile.tensors[t]));
+    }
+    const double off = std::abs(elements - wanted);
+    if (!best.empty() && off >= best_off) continue;
+    best = std::move(tensors);
+    best_off = off;
+  }
+  return best;
+}
+
+nlohmann::json ToJson(const ComparePhase& phase) {
+  return {{"push", phase.push},
+          {"in_flight", phase.in_flight},
+          {"seconds", phase.seconds},
+          {"min_exchanges", phase.min_exchanges}};
+}
+
+absl::StatusOr<ComparePhase> ComparePhaseFromJson(const nlohmann::json& json) {
+  try {
+    ComparePhase phase;
+    json.at("push").get_to(phase.push);
+    json.at("in_flight").get_to(phase.in_flight);
+    json.at("seconds").get_to(phase.seconds);
+    json.at("min_exchanges").get_to(phase.min_exchanges);
+    if (phase.in_flight < 1 || phase.in_flight > kMaxInFlight || !(phase.seconds >= 0) ||
+        phase.seconds > kMaxSeconds) {
+      return absl::InvalidArgumentError("a phase of the comparison: a number out of its range");
+    }
+    return phase;
+  } catch (const nlohmann::json::exception& e) {
+    return absl::InvalidArgumentError(absl::StrCat("no phase of the comparison: ", e.what()));
+  }
+}
+
+void PhaseResult::Add(const PhaseResult& other) {
+  mb_per_second += other.mb_per_second;
+  exchanges += other.exchanges;
+  bytes += other.bytes;
+  checked += other.checked;
+  wrong += other.wrong;
+  latency_ns.Merge(other.latency_ns);
+}
+
+nlohmann::json ToJson(const PhaseResult& result) {
+  nlohmann::json buckets = nlohmann::json::array();
+  for (const Histogram::Bucket& bucket : result.latency_ns.Buckets())
+    buckets.push_back({bucket.low + (bucket.high - bucket.low) / 2, bucket.count});
+  return {{"mb_per_second", result.mb_per_second},
+          {"exchanges", result.exchanges},
+          {"bytes", result.bytes},
+          {"checked", result.checked},
+          {"wrong", result.wrong},
+          {"latency_ns", buckets}};
+}
+
+absl::StatusOr<PhaseResult> PhaseResultFromJson(const nlohmann::json& json) {
+  try {
+    PhaseResult result;
+    json.at("mb_per_second").get_to(result.mb_per_second);
+    json.at("exchanges").get_to(result.exchanges);
+    json.at("bytes").get_to(result.bytes);
+    json.at("checked").get_to(result.checked);
+    json.at("wrong").get_to(result.wrong);
+    for (const nlohmann::json& bucket : json.at("latency_ns"))
+      result.latency_ns.Record(bucket.at(0).get<uint64_t>(), bucket.at(1).get<uint64_t>());
+    return result;
+  } catch (const nlohmann::json::exception& e) {
+    return absl::DataLossError(absl::StrCat("not a result of the comparison: ", e.what()));
+  }
+}
+
+CompareLoad::CompareLoad(const LoadProfile& profile, uint32_t rank, uint32_t workers,
+                         LaneMaker make_lane)
+    : rank_(rank),
+      workers_(workers),
+      make_lane_(std::move(make_lane)),
+      part_(CompareTensors(profile)) {
+  for (const TensorSpec& tensor : profile.tensors) counts_.push_back(CountOf(tensor));
+  for (uint32_t tensor : part_) {
+    std::vector<float> gradient(counts_[tensor]);
+    FillGradient(0, gradient.size(), gradient.data());
+    gradients_.push_back(std::move(gradient));
+  }
+}
+
+absl::StatusOr<PhaseResult> CompareLoad::Run(const ComparePhase& phase) {
+  while (lanes_.size() < phase.in_flight) {
+    lanes_.emplace_back();
+    lanes_.back().exchange = make_lane_();
+  }
+  const size_t largest = *std::max_element(counts_.begin(), counts_.end());
+  for (uint32_t i = 0; i < phase.in_flight; ++i) {
+    lanes_[i].into.reset(new float[largest]);  // not cleared: every answer fills it
+    lanes_[i].result = PhaseResult();
+  }
+  next_ = 0;
+  const double start = Now();
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < phase.in_flight; ++i) {
+    threads.emplace_back(
+        [this, &phase, start, lane = &lanes_[i]] { Drive(phase, start + phase.seconds, lane); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = Now() - start;
+  PhaseResult result;
+  for (uint32_t i = 0; i < phase.in_flight; ++i) {
+    lanes_[i].into.reset();
+    lanes_[i].exchange->Rest();
+    if (!lanes_[i].status.ok()) return lanes_[i].status;
+    result.Add(lanes_[i].result);
+  }
+  result.mb_per_second = static_cast<double>(result.bytes) / 1e6 / seconds;
+  return result;
+}
+
+void CompareLoad::Drive(const ComparePhase& phase, double deadline, Lane* lane) {
+  while (lane->status.ok()) {
+    if (next_.load(std::memory_order_relaxed) >= phase.min_exchanges && Now() >= deadline) return;
+    lane->status = Exchange(phase, next_.fetch_add(1, std::memory_order_relaxed), lane);
+  }
+}
+
+// Workers begin at different tensors, so that together they are at all of them all the time.
+absl::Status CompareLoad::Exchange(const ComparePhase& phase, uint64_t number, Lane* lane) {
+  const size_t of = phase.push ? part_.size() : counts_.size();
+  const size_t place = (of * rank_ / workers_ + number) % of;
+  const uint32_t tensor = phase.push ? part_[place] : static_cast<uint32_t>(place);
+  const absl::Span<float> into(lane->into.get(), counts_[tensor]);
+  const auto start = std::chrono::steady_clock::now();
+  const auto pieces = phase.push ? lane->exchange->PushPull(tensor, gradients_[place], into)
+                                 : lane->exchange->Pull(tensor, into);
+  const auto took = std::chrono::steady_clock::now() - start;
+  if (!pieces.ok()) return pieces.status();
+  PhaseResult& result = lane->result;
+  result.latency_ns.Record(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()));
+  ++result.exchanges;
+  result.bytes += into.size() * sizeof(float) * (phase.push ? 2 : 1);
+  uint64_t covered = 0;
+  for (const LanePiece& piece : *pieces) {
+    result.wrong += lane->check.CountWrong(into.data() + piece.offset, piece.offset, piece.count,
+                                           piece.version);
+    covered += piece.count;
+  }
+  result.checked += covered;
+  if (covered != into.size()) ++result.wrong;
+  return absl::OkStatus();
+}
+
+}  // namespace weir
