@@ -90,7 +90,7 @@ class CanonicalReader {
     if (!at_end()) {
       if (!frame_fields::EmplaceKind(next_number(), &frame)) return false;
       frame_fields::VisitKind(frame,
-                              [this](uint32_t number, auto& kind) { Message(number, kind); });
+                              [this](uint32_t number, auto& kind) { this->Message(number, kind); });
     }
     frame_fields::Settle(&frame);
     return ok_ && at_end();
