@@ -191,6 +191,7 @@ Status LocalCluster::Declare(uint32_t rank, const std::vector<TensorSpec>& tenso
     }
     layout_ = MakeLayout(shapes, options_.slice_bytes, options_.shards, /*epoch=*/1).value();
     layout_->shard_addresses.resize(options_.shards);
+    layout_->codecs.assign(shapes.size(), options_.codec);
     for (uint32_t shard = 0; shard < options_.shards; ++shard) {
       Effects effects;
       const absl::Status installed = shards_[shard]->Install(*layout_, now_, &effects);

@@ -35,6 +35,7 @@ class LocalCluster {
     std::optional<uint64_t> max_staleness;
     uint64_t slice_bytes = 1 << 20;
     uint64_t seed = 0;
+    TensorCodec codec;  // of every tensor
     OptimizerSpec optimizer;
     ScheduleSpec schedule;
   };

@@ -271,6 +271,41 @@ TEST(TrainTest, ConnectionsLostWhileABlockIsHeldChangeNoBit) {
   EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
+// With feedback too: a push that is sent again is the same bytes, and what it lost is kept once.
+TEST(TrainTest, InEveryCodecShardsAndLostConnectionsChangeNoBit) {
+  std::vector<PlainLoop::Tensors> ends;
+  for (const TensorCodec& codec : {TensorCodec{Codec::kF16, Codec::kF16, false},
+                                   TensorCodec{Codec::kBf16, Codec::kBf16, false},
+                                   TensorCodec{Codec::kInt8, Codec::kInt8, false},
+                                   TensorCodec{Codec::kInt8, Codec::kInt8, true}}) {
+    RunSetup setup;
+    setup.UseAdamW();
+    setup.cluster.workers = 2;
+    setup.cluster.gradient_shards = 6;
+    setup.cluster.codec = codec;
+    LocalCluster quiet(setup.cluster);
+    ExpectOk(TrainAll(&quiet, setup));
+    ends.push_back(quiet.Weights());
+    EXPECT_FALSE(SameBits(ends.back(), Plain(setup))) << "the codec changes nothing";
+    for (setup.cluster.shards = 1; setup.cluster.shards <= 3; ++setup.cluster.shards) {
+      LocalCluster cluster(setup.cluster);
+      const ModelOf make = [&cluster] {
+        auto model = std::make_unique<CountingModel>();
+        model->before = [&cluster](const PartId& part) {
+          if (part.part == 5) cluster.CutConnections();
+          return Status();
+        };
+        return model;
+      };
+      ExpectOk(TrainAll(&cluster, setup, make));
+      EXPECT_TRUE(SameBits(cluster.Weights(), ends.back()))
+          << CodecName(codec.push) << (codec.error_feedback ? " with feedback on " : " on ")
+          << setup.cluster.shards;
+    }
+  }
+  EXPECT_FALSE(SameBits(ends[2], ends[3])) << "feedback changes nothing";
+}
+
 // Whoever had the place before has pushed its part to some slices, which have committed the step,
 // and is gone: the step waits for its successor, which must not wait for the step.
 TEST(TrainTest, StepThatIsCommittedInSomeSlicesOnlyIsFinishedByTheSuccessor) {
