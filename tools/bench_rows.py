@@ -12,20 +12,25 @@ ONE = {"profile": "resnet50", "servers": 1, "workers": 1, "transport": "tcp", "c
 PULLS_ONLY = {**ONE, "steps": 1, "warmup_steps": 1, "pulls": 4000}
 LINK = {**ONE, "steps": 6, "warmup_steps": 1, "hosts": 2, "rate": "2.5gbit"}
 COMPUTE = {**ONE, "servers": 4, "steps": 4, "warmup_steps": 1, "compute_ms": 100}
+COMPUTE_SMALL = {**COMPUTE, "profile": "uniform:8x65536", "steps": 10}
+MEMORY = {**ONE, "profile": "uniform:161x16384"}  # as many tensors as ResNet-50 has, of 64 KiB each
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """One call of `program`. `group`: those of one group are measured in turn, run by run."""
     group: str
-    program: str  # weir-loadtest, weir-microbench or versus_gloo
+    program: str  # load_test; compare, the load test's comparison; microbench; or versus_gloo
     flags: dict
     limit_s: int = 100  # then it is ended
     most_runs: int = 100  # where one takes long
+    long: dict = dataclasses.field(default_factory=dict)  # flags that --long replaces
 
 
 def load(group, flags, **other):
-    return Measurement(group, "weir-loadtest", flags, **other)
+    return Measurement(group, "load_test", flags, **other)
 
 
 MEASUREMENTS = {
@@ -42,10 +47,14 @@ MEASUREMENTS = {
     "link bf16": load("link", {**LINK, "codec": "bf16"}),
     "link int8": load("link", {**LINK, "codec": "int8"}),
     "compute 1": load("compute", COMPUTE),
-    "compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 3}),
-    "no compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 3, "compute_ms": 0}),
-    "memory 200": load("memory", {**ONE, "steps": 200}, most_runs=1),
-    "memory 2000": load("memory", {**ONE, "steps": 2000}, limit_s=300, most_runs=1),
+    "compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 2}),
+    "compute small 1": load("compute", COMPUTE_SMALL),
+    "compute small 16": load("compute", {**COMPUTE_SMALL, "workers": 16}),
+    "memory 200": load("memory", {**MEMORY, "steps": 200}, most_runs=1, long={"profile": "resnet50"}),
+    "memory 2000": load("memory", {**MEMORY, "steps": 2000}, most_runs=1, long={"profile": "resnet50"}),
+    "rest": Measurement("rest", "compare", {"compare": "rest-json", "workers": 16, "servers": 4, "transport": "tcp,shm", "in_flight": "1,8",
+                                            "compare_seconds": 1}, limit_s=200),
+    "optimizers": Measurement("optimizers", "microbench", {"only": "^optimizer", "repetitions": 5}),
     "gloo": Measurement("gloo", "versus_gloo", {"network": "hosts", "processes": 4, "servers": 4, "rate": "1gbit", "steps": 2}, limit_s=200),
 }
 
@@ -108,8 +117,24 @@ ROWS = (
         (("gloo there, ms a step", ("gloo", "gloo step_ms"), None, 0), ("f32 there, ms a step", ("gloo", "weir tcp f32 step_ms"), None, 0))),
     Row("compute", "16 workers, 100 ms simulated compute each, 4 servers with a fast link", "1 worker", "0.95 efficiency",
         (Claim(("compute 16", "throughput_each_mb_s"), ("compute 1", "throughput_each_mb_s"), least=0.95),),
-        (("16 workers, over what 16 workers do without computing", throughput("compute 16"), throughput("no compute 16"), 2),
-         ("16 workers, over raw TCP both ways at once", throughput("compute 16"), RAW_TCP, 2))),
+        (("16 workers together, over raw TCP both ways at once", throughput("compute 16"), RAW_TCP, 2),
+         ("16 times one worker, over raw TCP both ways at once", ("compute 1", "throughput_16_mb_s"), RAW_TCP, 2),
+         ("efficiency with a model of 2 MB", ("compute small 16", "throughput_each_mb_s"), ("compute small 1", "throughput_each_mb_s"), 2))),
+    Row("rest", "16 workers on 4 servers: throughput / p99 of one tensor's pull / connection reuse", "base64 JSON as usually written",
+        "6.8 × / at most 1/5.7 / ≥ 99.7 %",
+        (Claim(("rest", "weir tcp 8 mb_s"), ("rest", "json-base64 8 mb_s"), least=6.8),
+         Claim(("rest", "weir tcp 8 p99"), ("rest", "json-base64 8 p99"), most=1 / 5.7, decimals=3),
+         Claim(("rest", "weir tcp 8 reuse"), least=0.997, decimals=5)),
+        (("weir tcp, MB/s, 8 requests in flight a worker", ("rest", "weir tcp 8 mb_s"), None, 0),
+         ("base64 JSON as usually written, MB/s, 8 in flight", ("rest", "json-base64 8 mb_s"), None, 0),
+         ("throughput with 1 in flight", ("rest", "weir tcp 1 mb_s"), ("rest", "json-base64 1 mb_s"), 2),
+         ("p99 with 1 in flight", ("rest", "weir tcp 1 p99"), ("rest", "json-base64 1 p99"), 3))),
+    Row("rest_fast", "the same throughput, tcp / shm", "the fast base64 form", "1.3 × / 4 ×",
+        (Claim(("rest", "weir tcp 8 mb_s"), ("rest", "json-base64-fast 8 mb_s"), least=1.3),
+         Claim(("rest", "weir shm 8 mb_s"), ("rest", "json-base64-fast 8 mb_s"), least=4))),
+    Row("optimizers", "optimizer kernels, one thread, out of cache", "triad of the same bytes", "0.85",
+        (Claim(("optimizers", "least share"), least=0.85),),
+        tuple((f"{optimizer}, share of its limit", ("optimizers", f"optimizer {optimizer}"), None, 2) for optimizer in OPTIMIZERS)),
     Row("memory", "server's peak RSS after 2,000 steps", "after 200 steps", "at most 1.02 ×",
         (Claim(("memory 2000", "server_peak_rss_mb"), ("memory 200", "server_peak_rss_mb"), most=1.02, decimals=3),)),
 )

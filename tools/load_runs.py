@@ -59,9 +59,14 @@ def figure(row, name):
     return float(value)
 
 
+def words(flags):
+    """{"servers": 4} as a command line has it."""
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
 def load_test(bin_dir, flags, limit_s):
     """One run of weir-loadtest with `flags` ({"servers": 4}): what it wrote to --json; `rows` has at least one."""
-    command = [os.path.join(bin_dir, "weir-loadtest"), *(f"--{name}={value}" for name, value in flags.items())]
+    command = [os.path.join(bin_dir, "weir-loadtest"), *words(flags)]
     try:
         result = run_json(command, limit_s)
     except NotAvailable as why:
