@@ -149,7 +149,7 @@ void Client::Disconnected(uint64_t connection, const absl::Status& why, absl::Ti
 void Client::Receive(uint64_t connection, ServerFrame frame, absl::Time now,
                      ClientEffects* effects) {
   core_->Begin(now, effects);
-  core_->Receive(connection, std::move(frame));
+  core_->Receive(connection, frame);
   core_->Finish();
 }
 

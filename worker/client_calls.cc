@@ -164,6 +164,7 @@ void Client::Core::Complete(uint64_t id, ClientCall& call) {
 void Client::Core::End(uint64_t id, const Status& status) {
   ClientCall& call = calls_.at(id);
   for (const uint64_t name : call.requests) {
+    if (name == 0) continue;
     ClientRequest& request = requests_.at(name);
     if (request.state == ClientRequest::State::kSent) {
       request.orphan = true;
@@ -172,7 +173,7 @@ void Client::Core::End(uint64_t id, const Status& status) {
       continue;
     }
     Detach(name, request);
-    requests_.erase(name);
+    requests_.Erase(name);
   }
   if (call.sequence != 0 && call.kind == ClientCallKind::kPush) {
     sequences_.End(call.sequence, /*final=*/false);
@@ -205,7 +206,7 @@ void Client::Core::Fail(const Status& why) {
     effects_->push_back(DisconnectEffect{connection});
   shard_of_connection_.clear();
   sessions_.clear();
-  requests_.clear();
+  requests_.Clear();
   orphan_pushes_.clear();
   has_layout_ = false;
   fetching_ = false;
@@ -241,11 +242,12 @@ std::string Client::Core::WaitsFor(const ClientCall& call) const {
     }
     return "waits to be sent";
   }
-  if (call.requests.empty()) return "";
-  const ClientRequest& request = requests_.at(*call.requests.begin());
-  const std::string who =
-      absl::StrCat(call.requests.size(), call.requests.size() == 1 ? " answer is" : " answers are",
-                   " missing, the first from ", ShardName(request.shard));
+  if (call.open == 0) return "";
+  const auto first = std::find_if(call.requests.begin(), call.requests.end(),
+                                  [](uint64_t name) { return name != 0; });
+  const ClientRequest& request = requests_.at(*first);
+  const std::string who = absl::StrCat(call.open, call.open == 1 ? " answer is" : " answers are",
+                                       " missing, the first from ", ShardName(request.shard));
   if (sessions_[request.shard].state != ShardLink::State::kReady)
     return absl::StrCat(who, ": ", Trouble(request.shard));
   if (!call.waits_for.empty()) return absl::StrCat(who, ": ", call.waits_for);

@@ -13,10 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "worker/backoff.h"
 #include "worker/client.h"
 #include "worker/credits.h"
 #include "worker/gradient_encoder.h"
+#include "worker/request_table.h"
 #include "worker/sequences.h"
 #include "worker/slice_index.h"
 
@@ -61,33 +63,13 @@ struct ClientCall {
 
   uint64_t sequence = 0;  // push, once planned; new_sequence: the ticket
   std::vector<ClientPiece> pieces;
-  std::set<uint64_t> requests;        // not answered yet
+  std::vector<uint64_t> requests;     // in the order made; 0: answered
+  size_t open = 0;                    // of them, not answered yet
   std::map<size_t, size_t> piece_of;  // sync: by slice
   uint64_t not_modified = 0;
   uint64_t stale = 0;
   std::string reason;     // of the first invalid slice
   std::string waits_for;  // as the last PENDING said
-};
-
-enum class ClientRequestKind { kPull, kSync, kPush, kPutState, kGetState, kLeave };
-
-struct ClientRequest {
-  enum class State { kQueued, kDelayed, kSent, kParked };
-  uint64_t call = 0;
-  bool orphan = false;
-  ClientRequestKind kind = ClientRequestKind::kPull;
-  State state = State::kQueued;
-  size_t shard = 0;
-  size_t order = 0;  // the slice: first layers first
-  size_t piece = 0;  // pull, push
-  // kPull: what it asks for. A pull that follows a push asks for `step` or the newest.
-  PullCondition condition = PullCondition::kAny;
-  uint64_t version = 0;
-  uint64_t sequence = 0;      // push
-  std::set<size_t> answered;  // kSync: slices, since it was last sent
-  CreditNeed need;
-  absl::Time due;        // kDelayed
-  uint32_t refused = 0;  // times OVERLOADED
 };
 
 // The client's end of one session. (Not "Session": ps/ has that name, and one program links both.)
@@ -108,10 +90,9 @@ struct ShardLink {
   std::string trouble;    // why it is not connected, for people
   Credits credits;
   uint32_t max_wait_ms = 0;
-  std::set<std::pair<size_t, uint64_t>>
+  absl::btree_set<std::pair<size_t, uint64_t>>
       queue;  // (order, request): first layers first, then first come
   std::set<std::pair<absl::Time, uint64_t>> delayed;
-  std::set<uint64_t> sent;
 };
 
 class Client::Core {
@@ -135,7 +116,7 @@ class Client::Core {
   void TickSessions();
 
   // client_replies.cc
-  void Receive(uint64_t connection, ServerFrame frame);
+  void Receive(uint64_t connection, ServerFrame& frame);
 
   absl::Time NextTick() const;
   Statistics statistics() const;
@@ -157,8 +138,10 @@ class Client::Core {
   void AskPulls(uint64_t id, ClientCall& call);
   Status CheckStepFits(const ClientCall& call, std::set<uint64_t>* others) const;
   Status CutPush(ClientCall& call);
+  Status CheckNamedOnce(const ClientCall& call) const;
   void Ask(uint64_t id, ClientCall& call, ClientRequest request);
   bool Adopt(uint64_t id, ClientCall& call, size_t piece);
+  void Join(uint64_t id, ClientCall& call, uint64_t name, ClientRequest& request);
 
   // client_calls.cc
   void Complete(uint64_t id, ClientCall& call);  // every request is answered
@@ -206,10 +189,11 @@ class Client::Core {
   void OnPending(uint64_t id, ClientRequest& request, const std::string& reason);
   void Answered(uint64_t id, ClientRequest& request);  // the last answer of a request is in
   void Drop(uint64_t id, ClientRequest& request);
+  void Part(ClientCall& call, const ClientRequest& request);
   void Moved();
   void BadFrame(size_t shard, const std::string& what);
   bool HasValues(size_t slice, Codec codec, const Payload& payload) const;
-  void Deliver(const ClientCall& call, uint64_t id, size_t piece, const Payload& payload,
+  void Deliver(const ClientCall& call, uint64_t id, size_t piece, Payload payload,
                uint64_t version);
 
   ClientCall* FindCall(const ClientRequest& request);
@@ -240,7 +224,7 @@ class Client::Core {
   std::map<uint64_t, ClientCall> calls_;
   std::deque<uint64_t> waiting_;  // calls not planned, in the order made
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
-  std::map<uint64_t, ClientRequest> requests_;
+  RequestTable requests_;
   std::map<std::pair<uint64_t, size_t>, uint64_t> orphan_pushes_;  // (sequence, slice): request
   uint64_t next_connection_ = 1;
   uint64_t next_request_ = 1;

@@ -46,7 +46,7 @@ void Client::Core::PlanWaiting() {
     const Status status = Plan(id, call);
     if (!status.ok()) {
       End(id, status);
-    } else if (call.requests.empty()) {
+    } else if (call.open == 0) {
       Complete(id, call);
     }
   }
@@ -238,15 +238,18 @@ Status Client::Core::CutPush(ClientCall& call) {
     }
   }
   if (call.pieces.empty()) return Status(StatusCode::kInvalidArgument, "the call names no tensor");
-  std::set<size_t> seen;
-  for (const ClientPiece& piece : call.pieces) {
-    if (!seen.insert(piece.slice).second) {
-      return Status(
-          StatusCode::kInvalidArgument,
-          absl::StrCat("a slice of tensor ", slices_.tensor(piece.slice), " is named twice"));
-    }
-  }
-  return Status();
+  return CheckNamedOnce(call);
+}
+
+Status Client::Core::CheckNamedOnce(const ClientCall& call) const {
+  std::vector<size_t> slices;
+  slices.reserve(call.pieces.size());
+  for (const ClientPiece& piece : call.pieces) slices.push_back(piece.slice);
+  std::sort(slices.begin(), slices.end());
+  const auto twice = std::adjacent_find(slices.begin(), slices.end());
+  if (twice == slices.end()) return Status();
+  return Status(StatusCode::kInvalidArgument,
+                absl::StrCat("a slice of tensor ", slices_.tensor(*twice), " is named twice"));
 }
 
 // A push of bsp keeps its requests until its step commits, and the step commits only when this
@@ -262,12 +265,12 @@ Status Client::Core::CheckStepFits(const ClientCall& call, std::set<uint64_t>* o
     if (requests_.size() + here[shard] <= limit) continue;
     if (beside.empty()) {
       beside.resize(sessions_.size());
-      for (const auto& [name, request] : requests_) {
-        if (request.kind != ClientRequestKind::kPush || request.orphan) continue;
-        if (calls_.at(request.call).push_options.step != call.push_options.step) continue;
+      requests_.ForEach([&](uint64_t, const ClientRequest& request) {
+        if (request.kind != ClientRequestKind::kPush || request.orphan) return;
+        if (calls_.at(request.call).push_options.step != call.push_options.step) return;
         ++beside[request.shard];
         others->insert(request.call);
-      }
+      });
     }
     if (here[shard] == 0 || beside[shard] == 0 || beside[shard] + here[shard] <= limit) continue;
     return Status(StatusCode::kResourceExhausted,
@@ -313,10 +316,17 @@ Status Client::Core::PlanPush(uint64_t id, ClientCall& call) {
 }
 
 void Client::Core::Ask(uint64_t id, ClientCall& call, ClientRequest request) {
-  request.call = id;
   const uint64_t name = next_request_++;
-  call.requests.insert(name);
-  Queue(name, requests_.emplace(name, request).first->second);
+  ClientRequest& added = requests_.Add(name, std::move(request));
+  Join(id, call, name, added);
+  Queue(name, added);
+}
+
+void Client::Core::Join(uint64_t id, ClientCall& call, uint64_t name, ClientRequest& request) {
+  request.call = id;
+  request.index = call.requests.size();
+  call.requests.push_back(name);
+  ++call.open;
 }
 
 // A push asked for again whose request is still on its way: its answer is this call's.
@@ -325,9 +335,8 @@ bool Client::Core::Adopt(uint64_t id, ClientCall& call, size_t piece) {
   if (at == orphan_pushes_.end()) return false;
   ClientRequest& request = requests_.at(at->second);
   request.orphan = false;
-  request.call = id;
   request.piece = piece;
-  call.requests.insert(at->second);
+  Join(id, call, at->second, request);
   orphan_pushes_.erase(at);
   return true;
 }

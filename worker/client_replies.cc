@@ -43,7 +43,7 @@ ClientCall* Client::Core::FindCall(const ClientRequest& request) {
   return request.orphan || at == calls_.end() ? nullptr : &at->second;
 }
 
-void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
+void Client::Core::Receive(uint64_t connection, ServerFrame& frame) {
   const auto at = shard_of_connection_.find(connection);
   if (at == shard_of_connection_.end()) return;
   const size_t shard = at->second;
@@ -65,14 +65,14 @@ void Client::Core::Receive(uint64_t connection, ServerFrame frame) {
       return OnHandshakeError(shard, *error);
     return OnHelloReply(shard, frame);
   }
-  const auto found = requests_.find(frame.request_id);
-  if (found == requests_.end() || session.sent.count(frame.request_id) == 0) {
+  ClientRequest* const found = requests_.Find(frame.request_id);
+  if (found == nullptr || found->state != ClientRequest::State::kSent || found->shard != shard) {
     ++statistics_.ignored;
     return;
   }
   session.failures = 0;
   const uint64_t id = frame.request_id;
-  ClientRequest& request = found->second;
+  ClientRequest& request = *found;
   if (auto* error = std::get_if<ErrorReplyFrame>(&frame.kind)) return OnError(id, request, *error);
   if (auto* pull = std::get_if<PullReplyFrame>(&frame.kind)) {
     if (request.kind == ClientRequestKind::kPull) return OnPull(id, request, *pull);
@@ -178,20 +178,25 @@ void Client::Core::Answered(uint64_t id, ClientRequest& request) {
   const uint64_t call_id = request.call;
   Detach(id, request);
   if (request.orphan) orphan_pushes_.erase({request.sequence, request.order});
-  requests_.erase(id);
+  if (call != nullptr) Part(*call, request);
+  requests_.Erase(id);
   if (call == nullptr) {
     ++statistics_.ignored;
     return;
   }
-  call->requests.erase(id);
-  if (call->requests.empty()) Complete(call_id, *call);
+  if (call->open == 0) Complete(call_id, *call);
+}
+
+void Client::Core::Part(ClientCall& call, const ClientRequest& request) {
+  call.requests[request.index] = 0;
+  --call.open;
 }
 
 // Takes an answered request out of its call, which goes on or is ended by the caller.
 void Client::Core::Drop(uint64_t id, ClientRequest& request) {
-  if (ClientCall* call = FindCall(request)) call->requests.erase(id);
+  if (ClientCall* call = FindCall(request)) Part(*call, request);
   Detach(id, request);
-  requests_.erase(id);
+  requests_.Erase(id);
 }
 
 // Whether an answer holds the values of the slice, in the codec asked for.
@@ -200,8 +205,8 @@ bool Client::Core::HasValues(size_t slice, Codec codec, const Payload& payload) 
          payload.size() == slices_.values_bytes(slice);
 }
 
-void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
-                           const Payload& payload, uint64_t version) {
+void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece, Payload payload,
+                           uint64_t version) {
   const ClientPiece& at = call.pieces[piece];
   void* memory = call.kind == ClientCallKind::kPush ? call.pushes[at.entry].into.data
                                                     : call.pulls[at.entry].into.data;
@@ -209,7 +214,7 @@ void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece,
   statistics_.traffic.received_bytes += payload.size();
   statistics_.traffic.received_copied_bytes += payload.copied_bytes();
   const SliceSpec& slice = slices_.slice(at.slice);
-  effects_->push_back(DeliverEffect{id, slices_.codec(at.slice).pull, payload,
+  effects_->push_back(DeliverEffect{id, slices_.codec(at.slice).pull, std::move(payload),
                                     static_cast<char*>(memory) + slice.offset * sizeof(float),
                                     slice.count});
 }
@@ -234,7 +239,8 @@ void Client::Core::OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& r
     return End(call_id, Gone(step, reply.version));
   }
   ClientPiece& piece = call->pieces[request.piece];
-  if (has_data) Deliver(*call, request.call, request.piece, reply.tensor_data, reply.version);
+  if (has_data)
+    Deliver(*call, request.call, request.piece, std::move(reply.tensor_data), reply.version);
   if (call->kind == ClientCallKind::kPush) {
     piece.outcome.values_version = reply.version;
   } else {
@@ -266,7 +272,7 @@ void Client::Core::OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFram
     return BadFrame(request.shard, "a sync's answer does not fit the layout");
   }
   call->pieces[at->second].version = reply.version;
-  Deliver(*call, request.call, at->second, reply.tensor_data, reply.version);
+  Deliver(*call, request.call, at->second, std::move(reply.tensor_data), reply.version);
   if (reply.remaining == 0) Answered(id, request);
 }
 
@@ -319,7 +325,7 @@ void Client::Core::OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFra
   // they have.
   if (reply.count == 0 || reply.outcome == Outcome::kDuplicate) return FollowWithPull(id, request);
   piece.outcome.values_version = reply.version;
-  Deliver(*call, request.call, request.piece, reply.tensor_data, reply.version);
+  Deliver(*call, request.call, request.piece, std::move(reply.tensor_data), reply.version);
   Answered(id, request);
 }
 
@@ -412,7 +418,7 @@ void Client::Core::Moved() {
     effects_->push_back(DisconnectEffect{connection});
   shard_of_connection_.clear();
   sessions_.clear();
-  requests_.clear();
+  requests_.Clear();
   orphan_pushes_.clear();
   sequences_.ForgetTickets();
   delivered_.assign(delivered_.size(), kNever);

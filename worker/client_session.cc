@@ -21,7 +21,7 @@ constexpr uint64_t kMaxBindBytes = 1 << 20;
 
 // The server is given less time than is left, so that its answer, which says whom it waits for,
 // comes before the call ends.
-constexpr absl::Duration kAnswerTime = absl::Milliseconds(250);
+constexpr int64_t kAnswerMs = 250;
 
 bool Refuses(const absl::Status& why) {
   return why.code() == absl::StatusCode::kFailedPrecondition ||
@@ -161,13 +161,15 @@ void Client::Core::Lose(size_t shard, const std::string& why) {
   session.trouble = why;
   session.due = now_ + backoff_.Next(++session.failures);
   session.credits.Reset();
-  const std::set<uint64_t> sent = std::move(session.sent);
-  session.sent.clear();
+  std::vector<uint64_t> sent;
+  requests_.ForEach([&](uint64_t id, const ClientRequest& request) {
+    if (request.shard == shard && request.state == ClientRequest::State::kSent) sent.push_back(id);
+  });
   for (const uint64_t id : sent) {
     ClientRequest& request = requests_.at(id);
     if (request.orphan) {
       orphan_pushes_.erase({request.sequence, request.order});
-      requests_.erase(id);
+      requests_.Erase(id);
       continue;
     }
     ++statistics_.resent;
@@ -220,7 +222,6 @@ void Client::Core::Detach(uint64_t id, ClientRequest& request) {
       session.delayed.erase({request.due, id});
       break;
     case ClientRequest::State::kSent:
-      session.sent.erase(id);
       session.credits.Answered(request.need);
       break;
     case ClientRequest::State::kParked:
@@ -248,7 +249,6 @@ void Client::Core::Pump(ShardLink& session, size_t shard) {
     if (!session.credits.Fits(request.need)) return;
     session.queue.erase(session.queue.begin());
     session.credits.Take(request.need);
-    session.sent.insert(id);
     request.state = ClientRequest::State::kSent;
     effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard),
                                    MakeFrame(id, request, session)});
@@ -261,8 +261,8 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
   ClientFrame frame;
   frame.request_id = id;
   frame.epoch = epoch_;
-  const absl::Duration left = call.deadline - now_;
-  const int64_t server_ms = absl::ToInt64Milliseconds(left - std::min(left / 8, kAnswerTime));
+  const int64_t left_ms = absl::ToInt64Milliseconds(call.deadline - now_);
+  const int64_t server_ms = left_ms - std::min(left_ms / 8, kAnswerMs);
   frame.deadline_ms =
       static_cast<uint32_t>(std::clamp<int64_t>(server_ms, 1, std::max(session.max_wait_ms, 1u)));
   switch (request.kind) {
