@@ -91,31 +91,50 @@ absl::Status LoadCluster::Start() {
                      "': not yet; load workers run on localhost today"));
   }
   coordinator_ = spec_.connect;
-  if (coordinator_.empty()) {
-    absl::Status status = WriteFile(absl::StrCat(spec_.run_dir, "/topology.yaml"),
-                                    ResolvedYaml(spec_.topology), 0644);
+  absl::Status status = absl::OkStatus();
+  if (StartsServers()) {
+    status = WriteFile(absl::StrCat(spec_.run_dir, "/topology.yaml"), ResolvedYaml(spec_.topology),
+                       0644);
     if (status.ok())
       status =
           WriteFile(absl::StrCat(spec_.run_dir, "/token"), Hex(RandomBytes(kTokenBytes)), 0600);
-    if (!status.ok()) return status;
+  } else if (!spec_.peer.empty()) {
+    status = StartPeer();
   }
-  processes_.reserve(plan.size());
+  processes_.reserve(plan.size() + 1);
   for (const PlannedProcess& planned : plan) {
-    if (!spec_.connect.empty() && planned.role != ProcessRole::kWorker) continue;
-    if (absl::Status status = StartOne(planned); !status.ok()) return status;
+    if (!status.ok()) return status;
+    if (StartsServers() || planned.role == ProcessRole::kWorker) status = StartOne(planned);
   }
-  return absl::OkStatus();
+  return status;
+}
+
+// Coordinator and servers of a job of this load test's own.
+bool LoadCluster::StartsServers() const {
+  return spec_.connect.empty() && spec_.peer.empty() && !spec_.workers_only;
+}
+
+absl::Status LoadCluster::StartPeer() {
+  PlannedProcess planned;
+  planned.role = ProcessRole::kServer;
+  planned.name = "peer";
+  AgentCommand command;
+  command.argv = spec_.peer;
+  return Spawn(planned, command, /*says_ready=*/true);
 }
 
 absl::Status LoadCluster::StartOne(const PlannedProcess& planned) {
   RunPlace place;
   place.program_dir = spec_.program_dir;
   place.run_dir = spec_.run_dir;
-  place.token_file =
-      spec_.connect.empty() ? absl::StrCat(spec_.run_dir, "/token") : spec_.token_file;
+  place.token_file = StartsServers() ? absl::StrCat(spec_.run_dir, "/token") : spec_.token_file;
   place.coordinator = coordinator_;
   place.threads_are_set = getenv("OMP_NUM_THREADS") != nullptr;
-  const AgentCommand command = StartCommand(planned, place);
+  return Spawn(planned, StartCommand(planned, place), planned.role == ProcessRole::kCoordinator);
+}
+
+absl::Status LoadCluster::Spawn(const PlannedProcess& planned, const AgentCommand& command,
+                                bool says_ready) {
   const ProcessSeat seat = spec_.seat ? spec_.seat(planned) : ProcessSeat{};
   ProcessSpec spec;
   spec.argv = seat.prefix;
@@ -126,21 +145,20 @@ absl::Status LoadCluster::StartOne(const PlannedProcess& planned) {
   spec.directory = command.directory;
   spec.log_path = LogPath(planned);
   if (planned.role == ProcessRole::kWorker && planned.rank == 0) spec.stdout_fd = marks_fds_[1];
-  const bool ready = planned.role == ProcessRole::kCoordinator;
   int ready_fd = -1;
-  const auto pid = StartProcess(spec, ready ? &ready_fd : nullptr);
+  const auto pid = StartProcess(spec, says_ready ? &ready_fd : nullptr);
   if (!pid.ok()) return pid.status();
   processes_.push_back(Process{planned, *pid});
   processes_.back().usage.name = planned.name;
   processes_.back().usage.role = planned.role;
-  if (!ready) return absl::OkStatus();
+  if (!says_ready) return absl::OkStatus();
   absl::Status status = AwaitReady(&processes_.back(), ready_fd);
   close(ready_fd);
   return status;
 }
 
-// Reads the line in which the coordinator says where it listens.
-absl::Status LoadCluster::AwaitReady(Process* coordinator, int ready_fd) {
+// Reads the line in which the first process says where it listens.
+absl::Status LoadCluster::AwaitReady(Process* first, int ready_fd) {
   std::string line;
   while (!absl::StrContains(line, "\n")) {
     pollfd fds[] = {{ready_fd, POLLIN, 0}, {signals_fd_, POLLIN, 0}};
@@ -150,8 +168,8 @@ absl::Status LoadCluster::AwaitReady(Process* coordinator, int ready_fd) {
     if (got > 0) line.append(bytes, static_cast<size_t>(got));
     if (absl::Status status = TakeEvents(); !status.ok()) return status;
     if (got == 0 || line.size() > kMaxMarkBytes || absl::Now() > deadline_) {
-      return absl::InternalError(absl::StrCat(coordinator->planned.name, " did not start:\n",
-                                              LastLines(LogPath(coordinator->planned), kLogLines)));
+      return absl::InternalError(absl::StrCat(first->planned.name, " did not start:\n",
+                                              LastLines(LogPath(first->planned), kLogLines)));
     }
   }
   coordinator_ = line.substr(0, line.find('\n'));

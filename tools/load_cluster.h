@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "launcher/agent_protocol.h"
 #include "launcher/plan.h"
 #include "launcher/process_end.h"
 #include "launcher/topology.h"
@@ -33,6 +34,10 @@ struct ClusterSpec {
   std::string run_dir;      // exists; for logs, the token, the topology and the workers' reports
   std::string connect;     // host:port of a coordinator that runs already: only workers are started
   std::string token_file;  // of that job; empty: it has none
+  // The command of one process in place of coordinator and servers, which says where it listens as
+  // a coordinator does; workers find that in WEIR_COORDINATOR. Empty: none.
+  std::vector<std::string> peer;
+  bool workers_only = false;  // neither that nor coordinator and servers
   std::function<ProcessSeat(const PlannedProcess&)> seat;  // none: everything on this host
   absl::Duration limit = absl::Minutes(30);                // of all of it, then it is ended
 };
@@ -87,8 +92,11 @@ class LoadCluster {
   };
 
   absl::Status Start();
+  absl::Status StartPeer();
   absl::Status StartOne(const PlannedProcess& planned);
-  absl::Status AwaitReady(Process* coordinator, int ready_fd);
+  absl::Status Spawn(const PlannedProcess& planned, const AgentCommand& command, bool says_ready);
+  absl::Status AwaitReady(Process* first, int ready_fd);
+  bool StartsServers() const;
   absl::Status Loop();
   absl::Status TakeEvents();
   absl::Status Reap();
@@ -99,7 +107,7 @@ class LoadCluster {
   std::string LogPath(const PlannedProcess& planned) const;
 
   const ClusterSpec spec_;
-  std::string coordinator_;
+  std::string coordinator_;  // or peer: where it listens
   std::vector<Process> processes_;
   std::vector<ProcessUsage> usage_;
   std::string marks_;  // an unfinished line

@@ -99,8 +99,10 @@ LoadFigures FiguresOf(const LoadReport& report, const std::vector<ProcessUsage>&
   figures.step_ms_p50 = At(report.steps, 50, kMs);
   figures.step_ms_p99 = At(report.steps, 99, kMs);
   figures.throughput_mb_s = report.bytes_per_second / 1e6;
-  figures.wire_mb_s = figures.throughput_mb_s * static_cast<double>(report.wire_bytes) /
-                      static_cast<double>(report.moved_bytes);
+  if (report.wire_bytes > 0) {
+    figures.wire_mb_s = figures.throughput_mb_s * static_cast<double>(report.wire_bytes) /
+                        static_cast<double>(report.moved_bytes);
+  }
   figures.worker_cpu_s_per_gb = report.cpu_seconds / gigabytes;
   AddServers(usage, gigabytes, &figures);
   return figures;

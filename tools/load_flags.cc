@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "launcher/job_of_process.h"
@@ -25,7 +26,14 @@ DEFINE_uint64(outstanding, 1, "steps in flight of each worker, 1 to 64");
 DEFINE_double(rate_hz, 0, "begin so many steps a second, ended or not; 0: each after the last");
 DEFINE_double(pull_rate_hz, 0, "begin so many pulls a second; 0: each after the last");
 DEFINE_double(compute_ms, 0, "sleep so long before each step, as a gradient would take");
-DEFINE_int64(conflicts, 0, "drive version conflicts instead: so many steps that may be stale");
+DEFINE_string(mode, "full",
+              "what takes part: full; net (gRPC messages alone), echo (frames and sessions, no "
+              "shard), apply (a shard's arithmetic alone)");
+DEFINE_int64(conflicts, 0,
+             "drive version conflicts instead: so many steps that may be stale, by 4 and by 16 "
+             "workers unless --workers says");
+DEFINE_string(max_staleness, "0,3", "with --conflicts: the bounds; with commas: a row each");
+DEFINE_string(as_peer, "", "be the server's end of this mode");
 DEFINE_string(pin, "none",
               "keep the processes to one core (same), servers to one and workers to "
               "another (apart), or none");
@@ -49,6 +57,7 @@ constexpr int32_t kMaxProcesses = 64;
 
 LoadOptions OptionsOfFlags() {
   LoadOptions load;
+  load.mode = FLAGS_mode;
   load.profile = FLAGS_profile;
   load.warmup_steps = FLAGS_warmup_steps;
   load.steps = FLAGS_steps;
@@ -80,6 +89,13 @@ absl::Status CheckTogether() {
     return absl::InvalidArgumentError("--rate is that of the links of --hosts");
   if (!FLAGS_token_file.empty() && FLAGS_connect.empty())
     return absl::InvalidArgumentError("--token_file is the running job's: it goes with --connect");
+  if (FLAGS_conflicts > 0 && (!FLAGS_connect.empty() || !FLAGS_topology.empty()))
+    return absl::InvalidArgumentError(
+        "--conflicts starts its own jobs: without --connect and --topology");
+  if (FLAGS_mode != "full" &&
+      (!FLAGS_connect.empty() || !FLAGS_topology.empty() || FLAGS_servers > 1))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mode=", FLAGS_mode, " has no servers of a job"));
   if (FLAGS_runs >= 1 && FLAGS_runs <= kMaxRuns) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--runs=", FLAGS_runs, ": from 1 to ", kMaxRuns));
 }
@@ -98,6 +114,78 @@ absl::StatusOr<NetHostsOptions> HostsOfFlags() {
   return hosts;
 }
 
+// What all rows have in common.
+absl::StatusOr<LoadRow> RowOfFlags(const std::vector<std::string>& settings) {
+  LoadRow row;
+  row.load = OptionsOfFlags();
+  const auto servers = Processes("servers", FLAGS_servers);
+  if (!servers.ok()) return servers.status();
+  const auto workers = Processes("workers", FLAGS_workers);
+  if (!workers.ok()) return workers.status();
+  const auto pin = ParseLoadPin(FLAGS_pin);
+  if (!pin.ok()) return pin.status();
+  row.servers = *servers;
+  row.workers = *workers;
+  row.pin = *pin;
+  row.settings = settings;
+  row.topology_file = FLAGS_topology;
+  row.connect = FLAGS_connect;
+  row.token_file = FLAGS_token_file;
+  return row;
+}
+
+// Adds `row` if it can be run.
+absl::Status AddRow(LoadRow row, LoadCall* call) {
+  if (call->hosts.count > 0 && row.transport != "tcp" && row.transport != "auto") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--transport=", row.transport, ": between --hosts it is tcp or auto"));
+  }
+  if (row.load.mode != "full" && row.transport != "tcp") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mode=", row.load.mode, " measures tcp, not ", row.transport));
+  }
+  if (absl::Status status = CheckLoadOptions(row.load); !status.ok()) return status;
+  const auto topology = TopologyOf(row, {"weir-loadtest"});
+  if (!topology.ok()) return topology.status();
+  row.servers = static_cast<uint32_t>(topology->servers.count);
+  row.workers = static_cast<uint32_t>(topology->workers.count);
+  call->rows.push_back(std::move(row));
+  return absl::OkStatus();
+}
+
+// With --conflicts: `row` for each bound, and for 4 and 16 workers where no count is given.
+absl::Status AddConflicts(const LoadRow& row, LoadCall* call) {
+  for (const absl::string_view bound : absl::StrSplit(FLAGS_max_staleness, ',')) {
+    int64_t staleness = 0;
+    if (!absl::SimpleAtoi(bound, &staleness) || staleness < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--max_staleness: '", bound, "' is no count of versions"));
+    }
+    std::vector<uint32_t> counts = {4, 16};
+    if (FLAGS_workers > 0) counts = {row.workers};
+    for (const uint32_t workers : counts) {
+      LoadRow one = row;
+      one.workers = workers;
+      one.max_staleness = staleness;
+      if (absl::Status status = AddRow(std::move(one), call); !status.ok()) return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddRows(LoadRow row, LoadCall* call) {
+  for (const absl::string_view transport : absl::StrSplit(FLAGS_transport, ',')) {
+    for (const absl::string_view codec : absl::StrSplit(FLAGS_codec, ',')) {
+      row.transport = std::string(transport);
+      row.codec = row.load.codec = std::string(codec);
+      const absl::Status status =
+          row.load.conflicts > 0 ? AddConflicts(row, call) : AddRow(row, call);
+      if (!status.ok()) return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 FlagTable LoadFlagTable(const std::string& program) {
@@ -110,59 +198,38 @@ FlagTable LoadFlagTable(const std::string& program) {
       "each figure means.\n\n"
       "Exits with 0; 1: a wrong answer, an --slo that does not hold, or a run that failed; 2: "
       "usage; 128 + n for signal n.";
-  table.flags = {"profile",     "servers",      "workers", "transport",    "codec",
-                 "steps",       "warmup_steps", "pulls",   "each_pulls",   "loaded_pulls",
-                 "model_pulls", "outstanding",  "rate_hz", "pull_rate_hz", "compute_ms",
-                 "conflicts",   "pin",          "hosts",   "rate",         "runs",
-                 "roofline",    "json",         "slo",     "connect",      "token_file",
-                 "topology",    "as_worker"};
+  table.flags = {"profile",     "servers",       "workers",  "transport",    "codec",
+                 "steps",       "warmup_steps",  "pulls",    "each_pulls",   "loaded_pulls",
+                 "model_pulls", "outstanding",   "rate_hz",  "pull_rate_hz", "compute_ms",
+                 "conflicts",   "max_staleness", "mode",     "pin",          "hosts",
+                 "rate",        "runs",          "roofline", "json",         "slo",
+                 "connect",     "token_file",    "topology", "as_worker",    "as_peer",
+                 "host"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set servers.shards=2";
   table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},
                    {"workers", "how many workers, 1 to 64 (default 1)"},
                    {"token_file", "with --connect: a file with the running job's token"},
                    {"topology", "run the load workers of this topology, on its hosts"},
-                   {"as_worker", ""}};
+                   {"as_worker", ""},
+                   {"as_peer", ""},
+                   {"host", ""}};
   return table;
 }
 
 absl::StatusOr<LoadCall> LoadCallOfFlags(const std::vector<std::string>& settings) {
   LoadCall call;
   call.as_worker = FLAGS_as_worker;
-  if (!call.as_worker.empty()) return call;
+  call.as_peer = FLAGS_as_peer;
+  call.host = FLAGS_host;
+  if (!call.as_worker.empty() || !call.as_peer.empty()) return call;
   if (absl::Status status = CheckTogether(); !status.ok()) return status;
-  LoadRow row;
-  row.load = OptionsOfFlags();
-  if (absl::Status status = CheckLoadOptions(row.load); !status.ok()) return status;
-  const auto servers = Processes("servers", FLAGS_servers);
-  if (!servers.ok()) return servers.status();
-  const auto workers = Processes("workers", FLAGS_workers);
-  if (!workers.ok()) return workers.status();
-  const auto pin = ParseLoadPin(FLAGS_pin);
-  if (!pin.ok()) return pin.status();
-  row.servers = *servers;
-  row.workers = *workers;
-  row.pin = *pin;
-  row.settings = settings;
   const auto hosts = HostsOfFlags();
   if (!hosts.ok()) return hosts.status();
   call.hosts = *hosts;
-  row.topology_file = FLAGS_topology;
-  row.connect = FLAGS_connect;
-  row.token_file = FLAGS_token_file;
-  for (const absl::string_view transport : absl::StrSplit(FLAGS_transport, ',')) {
-    for (const absl::string_view codec : absl::StrSplit(FLAGS_codec, ',')) {
-      row.transport = std::string(transport);
-      if (call.hosts.count > 0 && transport != "tcp" && transport != "auto") {
-        return absl::InvalidArgumentError(
-            absl::StrCat("--transport=", transport, ": between --hosts it is tcp or auto"));
-      }
-      row.codec = row.load.codec = std::string(codec);
-      const auto topology = TopologyOf(row, {"weir-loadtest"});
-      if (!topology.ok()) return topology.status();
-      call.rows.push_back(row);
-    }
-  }
+  const auto row = RowOfFlags(settings);
+  if (!row.ok()) return row.status();
+  if (absl::Status status = AddRows(*row, &call); !status.ok()) return status;
   call.runs = FLAGS_runs;
   call.roofline = FLAGS_roofline;
   call.json = FLAGS_json;

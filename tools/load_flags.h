@@ -16,7 +16,10 @@ namespace weir {
 // What a call of the load test asks for: its flags, checked.
 struct LoadCall {
   std::string as_worker;      // not empty: be one load worker, with the options of this file
-  std::vector<LoadRow> rows;  // one for each transport and codec asked for
+  std::string as_peer;        // not empty: be the peer of this mode
+  std::string host;           // where a peer listens
+  std::vector<LoadRow> rows;  // one for each transport and codec asked for; with --conflicts for
+                              // each count of workers and each bound
   NetHostsOptions hosts;      // count 0: everything on this host
   uint64_t runs = 1;          // repetitions, interleaved over the rows
   bool roofline = false;

@@ -14,6 +14,9 @@
 
 namespace weir {
 
+// How much memory a worker's gradients take at most where two sets of them would do.
+inline constexpr uint64_t kMostGradientBytes = uint64_t{256} << 20;
+
 // The bytes of this processor's last cache, as the system tells it; 0: it does not.
 uint64_t LastCacheBytes();
 

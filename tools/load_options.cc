@@ -9,8 +9,8 @@
 
 namespace weir {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoadOptions, profile, codec, learning_rate, warmup_steps, steps,
-                                   pulls, each_pulls, loaded_pulls, model_pulls, outstanding,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoadOptions, mode, profile, codec, learning_rate, warmup_steps,
+                                   steps, pulls, each_pulls, loaded_pulls, model_pulls, outstanding,
                                    rate_hz, pull_rate_hz, compute_ms, conflicts, limit_s)
 
 namespace {
@@ -59,6 +59,17 @@ absl::Status CheckLoadOptions(const LoadOptions& options) {
         InRange<double>("compute_ms", options.compute_ms, 0, 60000),
         InRange<int64_t>("conflicts", options.conflicts, 0, 100000)}) {
     if (!status.ok()) return status;
+  }
+  const bool full = options.mode == "full";
+  if (!full && options.mode != "apply" && options.mode != "net" && options.mode != "echo")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mode=", options.mode, ": net, echo, apply or full"));
+  if (!full && (options.codec != "f32" || options.outstanding != 1 || options.rate_hz > 0 ||
+                options.compute_ms > 0 || options.conflicts > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mode=", options.mode,
+                     " moves f32, a step after the other: without --codec, --outstanding, "
+                     "--rate_hz, --compute_ms and --conflicts"));
   }
   if (IsPowerOfTwo(options.learning_rate)) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -13,6 +13,8 @@ namespace weir {
 // What one load worker does, phase by phase (load_worker.h). It travels from the load test to its
 // workers as a file of JSON. A phase of 0 is left out.
 struct LoadOptions {
+  std::string mode =
+      "full";  // or apply, net, echo: layers on their own (load_apply.h, load_echo.h)
   std::string profile = "resnet50";   // as MakeLoadProfile takes it
   std::string codec = "f32";          // of pushes and pulls, as the topology says; for the check
   double learning_rate = 1.0 / 1024;  // of the job's plain SGD: a power of two

@@ -34,7 +34,7 @@ void FillGradient(uint64_t first, size_t count, float* out);
 // Compares weights to the formula. Holds the last version's values, so that the weights are all
 // that a check reads: 896 floats beside them stay in the first cache.
 //
-// Not thread-safe. REQUIRES: rate is a power of two.
+// Not thread-safe. REQUIRES: rate is a power of two, or minus one.
 class PatternCheck {
  public:
   // `codec`: of pulls; what it rounds is rounded in the formula too.

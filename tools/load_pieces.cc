@@ -5,6 +5,23 @@
 #include <utility>
 
 namespace weir {
+namespace {
+
+constexpr uint64_t kSliceElements = (uint64_t{1} << 20) / sizeof(float);
+
+}  // namespace
+
+std::vector<SliceRange> SlicesOf(const std::vector<TensorSpec>& tensors) {
+  std::vector<SliceRange> slices;
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    const auto count = static_cast<uint64_t>(ElementCount(tensors[t].shape));
+    for (uint64_t offset = 0; offset < count; offset += kSliceElements) {
+      slices.push_back(
+          {static_cast<uint32_t>(t), offset, std::min(kSliceElements, count - offset), 0});
+    }
+  }
+  return slices;
+}
 
 std::vector<LoadPiece> CutIntoPieces(const std::vector<SliceRange>& slices, uint64_t piece_bytes) {
   std::vector<LoadPiece> pieces;

@@ -6,8 +6,13 @@
 #include <vector>
 
 #include "weir/calls.h"
+#include "weir/tensor.h"
 
 namespace weir {
+
+// The slices of a model as a layout of slices of 1 MiB cuts it, all on shard 0: for the modes that
+// have no layout of a job.
+std::vector<SliceRange> SlicesOf(const std::vector<TensorSpec>& tensors);
 
 // A range of a tensor: whole slices of it.
 struct LoadRange {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/load_rows.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <filesystem>
@@ -15,18 +14,12 @@
 #include "launcher/counted.h"
 #include "launcher/run_directory.h"
 #include "launcher/topology_parse.h"
-#include "tools/load_worker.h"
-#include "weir/worker.h"
+#include "tools/load_process.h"
 
 namespace weir {
 namespace {
 
 constexpr size_t kMaxReportBytes = size_t{64} << 20;
-constexpr size_t kMaxOptionsBytes = size_t{64} << 10;
-
-std::string ReportPath(const std::string& run_dir, uint64_t rank) {
-  return absl::StrCat(run_dir, "/load-", rank, ".json");
-}
 
 // A directory of one repetition's own, gone when it is.
 class TemporaryDirectory {
@@ -67,6 +60,8 @@ std::vector<std::string> LoadSettings(const LoadRow& row,
       "consistency.mode=asp", "train.optimizer.type=sgd",
       absl::StrFormat("train.optimizer.learning_rate=%.17g", row.load.learning_rate),
       absl::StrCat("workers.program=[\"", absl::StrJoin(worker_command, "\", \""), "\"]")};
+  if (row.max_staleness)
+    settings.push_back(absl::StrCat("consistency.max_staleness=", *row.max_staleness));
   settings.insert(settings.end(), row.settings.begin(), row.settings.end());
   return settings;
 }
@@ -85,7 +80,7 @@ std::function<ProcessSeat(const PlannedProcess&)> SeatOf(const LoadRow& row) {
 absl::StatusOr<LoadReport> ReadReports(const std::string& run_dir, uint64_t workers) {
   std::vector<LoadReport> reports;
   for (uint64_t rank = 0; rank < workers; ++rank) {
-    const auto text = ReadFile(ReportPath(run_dir, rank), kMaxReportBytes);
+    const auto text = ReadFile(LoadReportPath(run_dir, rank), kMaxReportBytes);
     if (!text.ok()) return text.status();
     auto report =
         LoadReportFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
@@ -93,11 +88,6 @@ absl::StatusOr<LoadReport> ReadReports(const std::string& run_dir, uint64_t work
     reports.push_back(*std::move(report));
   }
   return Merge(reports);
-}
-
-void Say(const char* line) {
-  puts(line);
-  fflush(stdout);
 }
 
 }  // namespace
@@ -144,6 +134,11 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
   spec.run_dir = (*directory)->path();
   spec.connect = row.connect;
   spec.token_file = row.token_file;
+  spec.workers_only = row.load.mode == "apply";
+  if (row.load.mode == "net" || row.load.mode == "echo") {
+    spec.peer = {absl::StrCat(*programs, "/weir-loadtest"),
+                 absl::StrCat("--as_peer=", row.load.mode)};
+  }
   spec.seat = SeatOf(row);
   const auto workers = static_cast<uint64_t>(spec.topology.workers.count);
   LoadCluster cluster(std::move(spec));
@@ -153,36 +148,6 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
   auto report = ReadReports((*directory)->path(), workers);
   if (!report.ok()) return report.status();
   return LoadRun{FiguresOf(*report, cluster.usage()), *report, cluster.usage()};
-}
-
-absl::Status RunAsLoadWorker(const std::string& options_path) {
-  const char* run_dir = getenv("WEIR_RUN_DIR");
-  if (run_dir == nullptr) {
-    return absl::FailedPreconditionError(
-        "--as_worker is for the load test itself: WEIR_RUN_DIR is not set");
-  }
-  const auto text = ReadFile(options_path, kMaxOptionsBytes);
-  if (!text.ok()) return text.status();
-  const auto load =
-      LoadOptionsFromJson(nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false));
-  if (!load.ok()) return load.status();
-  const Result<Options> options = Options::FromEnvironment();
-  if (!options.ok()) return absl::FailedPreconditionError(options.status().ToString());
-  Result<std::unique_ptr<Worker>> worker = Worker::Connect(options.value());
-  if (!worker.ok()) return absl::UnavailableError(worker.status().ToString());
-  LoadMarks marks;
-  marks.begins = [] { Say(kLoadBegins); };
-  marks.ends = [] { Say(kLoadEnds); };
-  const auto report = RunLoadWorker(**worker, *load, marks);
-  if (!report.ok()) {
-    (void)(*worker)->Fail(std::string(report.status().message()));
-    return report.status();
-  }
-  const std::string path = ReportPath(run_dir, (*worker)->job().rank);
-  if (absl::Status status = WriteFile(path, ToJson(*report).dump(), 0644); !status.ok())
-    return status;
-  const Status left = (*worker)->Leave();
-  return left.ok() ? absl::OkStatus() : absl::InternalError(left.ToString());
 }
 
 absl::StatusOr<std::string> ProgramDirectory() {

@@ -3,6 +3,8 @@
 #define WEIR_TOOLS_LOAD_ROWS_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,7 @@ struct LoadRow {
   std::string topology_file;  // its hosts, servers and workers, instead of the two counts above
   std::string connect;        // host:port of a running coordinator: nothing but workers is started
   std::string token_file;     // of that job
+  std::optional<int64_t> max_staleness;  // the bound of mode asp; none: no bound
   LoadPin pin = LoadPin::kNone;
   LoadOptions load;
   // Where each process runs, beside what `pin` says; none: on this host.
@@ -50,11 +53,6 @@ absl::StatusOr<Topology> TopologyOf(const LoadRow& row,
 // Everything is gone when it returns. `interrupted`: the signal that ended it, or left as it is.
 // As LoadCluster::Run, and DATA_LOSS: a worker's report cannot be read.
 absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted);
-
-// A load worker's whole life: what `weir-loadtest --as_worker=FILE` does with FILE's LoadOptions.
-// The job is in the environment (WEIR_COORDINATOR ...); the report goes to
-// WEIR_RUN_DIR/load-RANK.json.
-absl::Status RunAsLoadWorker(const std::string& options_path);
 
 // Where this program and its links lie.
 absl::StatusOr<std::string> ProgramDirectory();

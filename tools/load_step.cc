@@ -13,7 +13,6 @@
 namespace weir {
 namespace {
 
-constexpr uint64_t kMostGradientBytes = uint64_t{256} << 20;
 constexpr char kBarrierName[] = "weir.load.barrier";
 
 absl::Status Failed(const char* what, const Status& status) {

@@ -70,6 +70,7 @@ nlohmann::json NumberOrNull(double value) {
 nlohmann::json RowJson(const LoadResult& result) {
   const LoadRow& row = result.row;
   nlohmann::json cells = {{"profile", row.load.profile},
+                          {"mode", row.load.mode},
                           {"transport", row.transport},
                           {"codec", row.codec},
                           {"servers", row.servers},
@@ -90,12 +91,20 @@ nlohmann::json RowJson(const LoadResult& result) {
     cells[figure.name] = NumberOrNull(spread.median);
     cells["spread"][figure.name] = {NumberOrNull(spread.low), NumberOrNull(spread.high)};
   }
+  if (row.max_staleness) cells["max_staleness"] = *row.max_staleness;
   cells["runs"] = std::move(runs);
   const nlohmann::json report = ToJson(result.report);
   for (const auto& [name, value] : report.items()) {
     if (value.is_array()) cells["histograms"][name] = value;
   }
   return cells;
+}
+
+// "tcp f32"; of a mode that isolates layers, its name.
+std::string LayersOf(const LoadRow& row) {
+  if (row.load.mode == "apply") return "apply";
+  return absl::StrCat(row.load.mode == "full" ? "" : absl::StrCat(row.load.mode, " "),
+                      row.transport, " ", row.codec);
 }
 
 }  // namespace
@@ -114,15 +123,21 @@ std::string FormatTable(const std::vector<LoadResult>& results,
                         const std::vector<Roofline>& rooflines,
                         const std::vector<LoadObjective>& objectives) {
   std::string table;
-  std::vector<std::string> transports, sizes, runs;
+  std::vector<std::string> transports, sizes, runs, bounds;
+  bool any_bound = false;
   for (const LoadResult& result : results) {
-    transports.push_back(absl::StrCat(result.row.transport, " ", result.row.codec));
+    transports.push_back(LayersOf(result.row));
     sizes.push_back(absl::StrCat(result.row.servers, " x ", result.row.workers));
-    runs.push_back(absl::StrCat(result.runs.size(), " x ", result.row.load.steps));
+    const LoadOptions& load = result.row.load;
+    const uint64_t steps = load.conflicts > 0 ? static_cast<uint64_t>(load.conflicts) : load.steps;
+    runs.push_back(absl::StrCat(result.runs.size(), " x ", steps));
+    bounds.push_back(result.row.max_staleness ? absl::StrCat(*result.row.max_staleness) : "-");
+    any_bound = any_bound || result.row.max_staleness.has_value();
   }
   AppendLine(results.front().row.load.profile, transports, &table);
   AppendLine("servers x workers", sizes, &table);
   AppendLine("runs x steps", runs, &table);
+  if (any_bound) AppendLine("max_staleness", bounds, &table);
   for (const FigureName& figure : FigureNames()) {
     std::vector<std::string> cells;
     for (const LoadResult& result : results)

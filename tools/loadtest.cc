@@ -17,6 +17,7 @@
 #include "tools/load_fingerprint.h"
 #include "tools/load_flags.h"
 #include "tools/load_hosts.h"
+#include "tools/load_process.h"
 #include "tools/load_rows.h"
 #include "tools/load_slo.h"
 #include "tools/load_table.h"
@@ -141,6 +142,10 @@ int CmdLoadtest(const std::string& program, const std::vector<std::string>& word
   if (const std::optional<int> code = RunCompareFlags()) return *code;
   const auto call = LoadCallOfFlags(line->repeated);
   if (!call.ok()) return Complain(call.status(), kExitUsage);
+  if (!call->as_peer.empty()) {
+    const absl::Status served = RunAsLoadPeer(call->as_peer, call->host);
+    return served.ok() ? 0 : Complain(served, 1);
+  }
   if (call->as_worker.empty())
     return call->hosts.count > 0 ? RunCallOnHosts(*call) : RunCall(*call, nullptr);
   const absl::Status status = RunAsLoadWorker(call->as_worker);
