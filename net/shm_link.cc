@@ -110,6 +110,10 @@ absl::StatusOr<bool> ShmLink::Poll(ShmLinkHandler* handler) {
     if (status.ok()) status = Carry(&outcome, handler);
     if (!status.ok()) return status;
   }
+  if (!up_ && inbound_.HasNext()) {  // the peer has said that it is, before it sent a frame
+    const absl::Status status = ReadSocket(handler);
+    if (!status.ok()) return status;
+  }
   const absl::StatusOr<bool> read = ReadFrames(kFramesAtOnce, handler);
   if (!read.ok()) return read.status();
   return worked || *read;

@@ -56,6 +56,7 @@ absl::Status ShmOutbound::Advance(Outcome* outcome) {
   if (closed_) return absl::OkStatus();
   const uint64_t head = direction_.head->load(std::memory_order_relaxed);
   if (std::exchange(head_seen_, head) != head) ++progress_;
+  answered_ = false;
   const absl::Status status = Unpin(outcome);
   return status.ok() ? Flush(outcome) : status;
 }
@@ -65,7 +66,8 @@ bool ShmOutbound::HasWork() const {
   if (closed_) return false;
   if (!pins_.empty() && direction_.released->load(std::memory_order_acquire) != released_)
     return true;
-  return !queue_.empty() && direction_.head->load(std::memory_order_acquire) != head_seen_;
+  if (queue_.empty()) return false;
+  return answered_ || direction_.head->load(std::memory_order_acquire) != head_seen_;
 }
 
 absl::Status ShmOutbound::Answered(uint32_t segment, bool taken) {
@@ -75,6 +77,7 @@ absl::Status ShmOutbound::Answered(uint32_t segment, bool taken) {
                                                    segment, ", of which nothing was asked"));
   }
   segments_[segment] = taken ? SegmentState::kTaken : SegmentState::kRefused;
+  answered_ = true;
   return absl::OkStatus();
 }
 

@@ -62,7 +62,7 @@ class ShmOutbound {
   // Looks at what the peer has read and let go of, and sends what waits. INVALID_ARGUMENT: a word
   // lies.
   absl::Status Advance(Outcome* outcome) ABSL_LOCKS_EXCLUDED(mu_);
-  // Whether the peer has let go of something since the last Advance, or made room for what waits.
+  // Whether the peer has let go of something since the last Advance, or what waits may go now.
   bool HasWork() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // The peer has answered to the segment: whether payloads in it may be described.
@@ -120,6 +120,7 @@ class ShmOutbound {
   uint64_t bounce_used_ ABSL_GUARDED_BY(mu_) = 0;  // both grow; in use is what lies between
   uint64_t bounce_free_ ABSL_GUARDED_BY(mu_) = 0;
   std::array<SegmentState, ShmArena::kMaxSegments> segments_ ABSL_GUARDED_BY(mu_){};
+  bool answered_ ABSL_GUARDED_BY(mu_) = false;  // since the last Advance: may need no copy now
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t head_seen_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t progress_ ABSL_GUARDED_BY(mu_) = 0;

@@ -95,7 +95,7 @@ void ShmPoller::Wake() {
 void ShmPoller::PollOnce(absl::Duration max_wait) {
   const bool woken = woken_.exchange(false);
   if (woken) TakeAdded();
-  if (++rounds_ % kRoundsPerLook == 0) HandleSockets(absl::ZeroDuration());
+  if (++rounds_ % kRoundsPerLook == 0 && HandleSockets(absl::ZeroDuration())) return;
   if (PollLinks()) {
     if (options_.spin > absl::ZeroDuration()) last_work_ = std::chrono::steady_clock::now();
     return;
@@ -135,7 +135,7 @@ bool ShmPoller::PollLinks() {
   return worked;
 }
 
-void ShmPoller::HandleSockets(absl::Duration wait) {
+bool ShmPoller::HandleSockets(absl::Duration wait) {
   std::array<epoll_event, kEventsAtOnce> events;
   const int count = epoll_wait(poll_.get(), events.data(), kEventsAtOnce, Milliseconds(wait));
   std::vector<std::pair<uint64_t, absl::Status>> over;
@@ -156,6 +156,7 @@ void ShmPoller::HandleSockets(absl::Duration wait) {
     for (ShmListener::Offer& offer : watched.listener->Run(options_.clock()))
       watched.on_offer(std::move(offer));
   }
+  return count > 0;
 }
 
 void ShmPoller::Sleep(absl::Duration max_wait) {

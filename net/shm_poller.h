@@ -61,8 +61,9 @@ class ShmPoller {
   // Makes the present or the next PollOnce return soon.
   void Wake();
 
-  // Does what there is to do, but only a bounded part of it. When there is nothing, waits for it:
-  // for at most `max_wait`, without sleeping as long as there was something within the last `spin`.
+  // Does what there is to do, but only a bounded part of it, and returns. When there is nothing,
+  // waits for it: for at most `max_wait`, without sleeping as long as there was something within
+  // the last `spin`.
   void PollOnce(absl::Duration max_wait);
 
  private:
@@ -79,8 +80,8 @@ class ShmPoller {
   void AddWatched(Watched watched) ABSL_LOCKS_EXCLUDED(mu_);
   void TakeAdded() ABSL_LOCKS_EXCLUDED(mu_);
   bool PollLinks();
-  // Waits for messages of the sockets for at most `wait` and handles them.
-  void HandleSockets(absl::Duration wait);
+  // Waits for messages of the sockets for at most `wait` and handles them. False: none came.
+  bool HandleSockets(absl::Duration wait);
   void Sleep(absl::Duration max_wait);
   void End(uint64_t id, const absl::Status& status);
   // Ends links that turned out to be over while others were being looked at.

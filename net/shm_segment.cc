@@ -130,7 +130,7 @@ absl::Status CheckSeals(int fd, SegmentAccess access) {
   const int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0) return Unsuitable("it is no memfd");
   const int wanted = SealsOf(access);
-  if ((seals & (wanted | F_SEAL_WRITE)) != wanted) {
+  if ((seals & (wanted | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != wanted) {
     return Unsuitable(
         absl::StrCat("its seals are ", seals, " where they must be ", wanted, " (fcntl.h)"));
   }
@@ -149,7 +149,7 @@ absl::Status CheckFile(int fd, const ShmSegment::Expected& expected) {
     return Unsuitable(absl::StrCat("it belongs to user ", file.st_uid));
   }
   if ((file.st_mode & 07777) != 0600) {
-    return Unsuitable(absl::StrCat("its mode is ", absl::Hex(file.st_mode & 07777), " (hex)"));
+    return Unsuitable("others than its owner may open it, or its owner may not");
   }
   const uint64_t bytes = static_cast<uint64_t>(file.st_size);
   if (bytes != expected.bytes || bytes == 0 || bytes % kPageBytes != 0) {
