@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "bench/benches.h"
@@ -10,7 +11,7 @@
 namespace weir::bench {
 namespace {
 
-void Update(const Arrays& arrays, const OptimizerSpec& spec) {
+void Update(const Arrays& arrays, const OptimizerSpec& spec, char* sent) {
   const int states = StateTensors(spec.type);
   for (size_t at = 0; at < Arrays::kElements; at += Arrays::kSliceElements) {
     ApplyCall call;
@@ -25,6 +26,7 @@ void Update(const Arrays& arrays, const OptimizerSpec& spec) {
     }
     call.count = std::min(Arrays::kSliceElements, Arrays::kElements - at);
     Apply(spec, call);
+    if (sent != nullptr) std::memcpy(sent, call.weights_out, call.count * sizeof(float));
   }
 }
 
@@ -41,9 +43,15 @@ void AddOptimizers(const std::shared_ptr<Arrays>& arrays, std::vector<Measured>*
     Measured measured;
     measured.what = "optimizer " + std::string(OptimizerName(type));
     measured.bytes = Arrays::kElements * sizeof(float) * static_cast<uint64_t>(3 + 2 * states);
-    measured.run = [arrays, spec] { Update(*arrays, spec); };
+    measured.run = [arrays, spec] { Update(*arrays, spec, nullptr); };
     measured.limits = MemoryLimits(2 + states, 1 + states, measured.bytes, arrays, all);
+    Measured sending = measured;
+    sending.what += ", then copied";
+    sending.bytes += Arrays::kElements * sizeof(float);
+    const std::shared_ptr<char[]> sent(new char[Arrays::kSliceElements * sizeof(float)]);
+    sending.run = [arrays, spec, sent] { Update(*arrays, spec, sent.get()); };
     all->push_back(std::move(measured));
+    all->push_back(std::move(sending));
   }
 }
 

@@ -47,8 +47,15 @@ class RuleLoop {
         weight_decay_(hn::Set(Floats(), constants.weight_decay)) {}
 
   HWY_INLINE ApplyFlags Run(const ApplyCall& call) {
-    const size_t done = MayStream(call) ? Vectors<true>(call) : Vectors<false>(call);
-    if (done < call.count) Tail(call, done);
+    size_t done = 0;
+    if (MayStream(call)) {
+      done = ElementsBeforeAligned(call.weights_out);
+      Part(call, 0, done);
+      done = Vectors<true>(call, done);
+    } else {
+      done = Vectors<false>(call, done);
+    }
+    Part(call, done, call.count - done);
     ApplyFlags flags;
     flags.nonfinite_gradient = gradient_watch_.seen();
     flags.nonfinite_result = result_watch_.seen();
@@ -56,43 +63,48 @@ class RuleLoop {
   }
 
  private:
-  // From this many elements on, the new state goes past the caches straight to memory: it is not
-  // read again before the next update of the slice, and storing it through the caches would first
-  // read the lines that it overwrites (measured with a model of 102 MB: 1.4 times faster for
-  // momentum and Adam). The new weights stay in the caches: they are sent next.
-  static constexpr size_t kStreamElements = 65536;
+  // From this many elements on, what is new goes past the caches straight to memory: storing it
+  // through them would first read the lines that it overwrites, and drive others out. See "Kernels"
+  // in docs/performance.md for what was measured. Smaller runs are of small tensors, which stay.
+  static constexpr size_t kStreamElements = 8192;
 
-  // Streaming stores need whole vectors at aligned addresses, and lines that are not being read.
+  // Streaming stores need whole vectors at aligned addresses, the same for all outputs, and lines
+  // that are not being read.
   static HWY_INLINE bool MayStream(const ApplyCall& call) {
-    bool may = Rule::kStates > 0 && call.count >= kStreamElements;
+    bool may = call.count >= kStreamElements && call.weights_out != call.weights &&
+               reinterpret_cast<uintptr_t>(call.weights_out) % sizeof(float) == 0;
     for (int s = 0; s < Rule::kStates; ++s) {
       may = may && call.state_out[s] != call.state[s] &&
-            reinterpret_cast<uintptr_t>(call.state_out[s]) % HWY_MAX_BYTES == 0;
+            ElementsBeforeAligned(call.state_out[s]) == ElementsBeforeAligned(call.weights_out);
     }
     return may;
   }
 
-  // Runs all whole vectors; returns how many elements that were.
+  static HWY_INLINE size_t ElementsBeforeAligned(const float* out) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(out);
+    return (HWY_MAX_BYTES - address % HWY_MAX_BYTES) % HWY_MAX_BYTES / sizeof(float);
+  }
+
+  // Runs all whole vectors from element `i` on; returns the first element that is left.
   template <bool kStream>
-  HWY_INLINE size_t Vectors(const ApplyCall& call) {
+  HWY_INLINE size_t Vectors(const ApplyCall& call, size_t i) {
     const size_t lanes = hn::Lanes(Floats());
     const uint8_t* gradient = static_cast<const uint8_t*>(call.gradient);
-    size_t i = 0;
     for (; i + lanes <= call.count; i += lanes) {
       Step<kStream>({gradient + i * sizeof(float), call.weights + i, State(call.state[0], 0, i),
                      State(call.state[1], 1, i), call.weights_out + i,
                      State(call.state_out[0], 0, i), State(call.state_out[1], 1, i)});
     }
-    if (kStream) hwy::FlushStream();  // before anybody is told that the state is there
+    if (kStream) hwy::FlushStream();  // before anybody is told that it is there
     return i;
   }
 
   template <bool kStream>
-  static HWY_INLINE void StoreState(FloatVector state, float* out) {
+  static HWY_INLINE void StoreNew(FloatVector values, float* out) {
     if (kStream) {
-      hn::Stream(state, Floats(), out);
+      hn::Stream(values, Floats(), out);
     } else {
-      hn::StoreU(state, Floats(), out);
+      hn::StoreU(values, Floats(), out);
     }
   }
 
@@ -116,21 +128,21 @@ class RuleLoop {
     if constexpr (Rule::kStates >= 2) state1 = hn::LoadU(d, at.state1);
     const FloatVector result = rule_.Update(w, g, &state0, &state1);
     result_watch_.See(result);
-    hn::StoreU(result, d, at.weights_out);
+    StoreNew<kStream>(result, at.weights_out);
     if constexpr (Rule::kStates >= 1) {
       result_watch_.See(state0);
-      StoreState<kStream>(state0, at.state0_out);
+      StoreNew<kStream>(state0, at.state0_out);
     }
     if constexpr (Rule::kStates >= 2) {
       result_watch_.See(state1);
-      StoreState<kStream>(state1, at.state1_out);
+      StoreNew<kStream>(state1, at.state1_out);
     }
   }
 
-  // The last elements, fewer than a vector: copied into padded vectors, through the same code, and
-  // back.
-  HWY_INLINE void Tail(const ApplyCall& call, size_t first) {
-    const size_t left = call.count - first;
+  // `left` elements from `first` on, fewer than a vector: copied into padded vectors, through the
+  // same code, and back.
+  HWY_INLINE void Part(const ApplyCall& call, size_t first, size_t left) {
+    if (left == 0) return;
     const size_t bytes = left * sizeof(float);
     HWY_ALIGN uint8_t gradient[HWY_MAX_BYTES] = {};
     HWY_ALIGN float weights[kMaxFloatLanes] = {};
