@@ -19,8 +19,8 @@
 #       ctest runs it with WEIR_SOURCE_DIR (this tree) and WEIR_BIN_DIR (<build>/bin) in its environment.
 #
 #   weir_program(NAME weir SRCS launcher/main.cc DEPS gflags weir::launcher LINKS weir-ps weir-worker)
-#       Program <build>/bin/weir, with jemalloc where there is one (never under a sanitizer). On a host without
-#       x86-64-v3 it says so and ends (core/cpu_baseline.h).
+#       Program <build>/bin/weir, with jemalloc where there is one (never under a sanitizer), set to keep large blocks
+#       (core/allocator_settings.cc). On a host without x86-64-v3 it says so and ends (core/cpu_baseline.h).
 #       LINKS names           symbolic links to it, beside it
 #       PCH grpc              as above
 #
@@ -243,7 +243,7 @@ function(weir_program)
   add_executable(${ARG_NAME} ${srcs})
   target_compile_options(${ARG_NAME} PRIVATE ${WEIR_WARNINGS})
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} weir_cpu_check)
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} weir_cpu_check weir_allocator_settings)
   set_target_properties(${ARG_NAME} PROPERTIES EXCLUDE_FROM_ALL ${WEIR_ON_DEMAND})
   weir_use_pch(${ARG_NAME} "${ARG_PCH}")
   foreach(link IN LISTS ARG_LINKS)

@@ -8,7 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/allocator.h"
 #include "core/build_info.h"
+#include "core/kernel_target.h"
 #include "launcher/nearest_name.h"
 #include "launcher/process_flags.h"
 #include "launcher/verbs.h"
@@ -57,12 +59,25 @@ int UnknownVerb(const std::string& word) {
       kExitUsage);
 }
 
+// What `weir --version`, `weir-ps --version` and so on print.
+int PrintVersion(const std::string& program) {
+  printf("%s %s (%s)\nallocator: %s; kernels: %s\n", program.c_str(), Version(), BuildId(),
+         AllocatorName().c_str(), KernelTarget());
+  return 0;
+}
+
+bool IsVersionFlag(const std::vector<std::string>& words, size_t position) {
+  return words.size() == position + 1 &&
+         (words[position] == "--version" || words[position] == "-version");
+}
+
 int Main(int argc, char** argv) {
   const std::string path = argc > 0 ? argv[0] : "weir";
   const std::string called(absl::string_view(path).substr(path.rfind('/') + 1));
   std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   for (const Entry& entry : kVerbs) {
-    if (called == absl::StrCat("weir-", entry.name)) return entry.verb(called, words);
+    if (called != absl::StrCat("weir-", entry.name)) continue;
+    return IsVersionFlag(words, 0) ? PrintVersion(called) : entry.verb(called, words);
   }
   if (words.empty()) {
     PrintHelp();
@@ -73,13 +88,11 @@ int Main(int argc, char** argv) {
     PrintHelp();
     return 0;
   }
-  if (word == "version") {
-    printf("weir %s (%s)\n", Version(), BuildId());
-    return 0;
-  }
+  if (word == "version") return PrintVersion("weir");
   for (const Entry& entry : kVerbs) {
-    if (words[0] == entry.name)
-      return entry.verb(absl::StrCat("weir ", entry.name), {words.begin() + 1, words.end()});
+    if (words[0] != entry.name) continue;
+    if (IsVersionFlag(words, 1)) return PrintVersion(absl::StrCat("weir ", entry.name));
+    return entry.verb(absl::StrCat("weir ", entry.name), {words.begin() + 1, words.end()});
   }
   return UnknownVerb(words[0]);
 }
