@@ -13,8 +13,9 @@
 
 namespace weir {
 
-// The encoded frames that wait for one stream's transport, first in first out, within bounds. Those
-// being written count until they are done. Not synchronised.
+// The encoded frames that wait for one stream's transport, within bounds: first in first out, but
+// those in a hurry go before the others. Those being written count until they are done. Not
+// synchronised.
 class OutboundQueue {
  public:
   struct Entry {
@@ -31,27 +32,29 @@ class OutboundQueue {
   OutboundQueue(size_t max_frames, uint64_t max_bytes)
       : max_frames_(max_frames), max_bytes_(max_bytes) {}
 
-  // False, and nothing queued, when a bound would be exceeded.
-  bool Push(Payload wire, uint64_t payload_bytes) {
+  // False, and nothing queued, when a bound would be exceeded. `hurry`: it may overtake frames that
+  // are not in a hurry; one that is not small is in none.
+  bool Push(Payload wire, uint64_t payload_bytes, bool hurry) {
     if (frames() == max_frames_ || bytes_ + wire.size() > max_bytes_) return false;
     bytes_ += wire.size();
     const size_t size = wire.size();
-    waiting_.push_back(Entry{std::move(wire), size, payload_bytes});
+    auto& queue = hurry && size <= kSmallFrameBytes ? hurried_ : waiting_;
+    queue.push_back(Entry{std::move(wire), size, payload_bytes});
     return true;
   }
 
   // Takes the next frame for writing; with `batches`, as many of the next as go well into one
   // message. They are in `writing()` until Finish. REQUIRES: !is_writing() && has_waiting().
   void Start(bool batches) {
+    std::deque<Entry>& queue = hurried_.empty() ? waiting_ : hurried_;
     size_t bytes = 0;
     do {
-      bytes += waiting_.front().wire.size();
-      writing_.push_back(std::move(waiting_.front()));
-      waiting_.pop_front();
-    } while (batches && !waiting_.empty() && writing_.front().wire.size() <= kSmallFrameBytes &&
-             waiting_.front().wire.size() <= kSmallFrameBytes &&
-             bytes + waiting_.front().wire.size() <= kMaxBatchBytes &&
-             writing_.size() < kMaxBatchFrames);
+      bytes += queue.front().bytes;
+      writing_.push_back(std::move(queue.front()));
+      queue.pop_front();
+    } while (batches && !queue.empty() && writing_.front().bytes <= kSmallFrameBytes &&
+             queue.front().bytes <= kSmallFrameBytes &&
+             bytes + queue.front().bytes <= kMaxBatchBytes && writing_.size() < kMaxBatchFrames);
   }
 
   // The frames being written have been taken by the transport, or lost. REQUIRES: is_writing().
@@ -63,21 +66,24 @@ class OutboundQueue {
   // Drops what waits; not the frames being written.
   void Clear() {
     for (const Entry& entry : waiting_) bytes_ -= entry.bytes;
+    for (const Entry& entry : hurried_) bytes_ -= entry.bytes;
     waiting_.clear();
+    hurried_.clear();
   }
 
   bool is_writing() const { return !writing_.empty(); }
   // The frames being written, whose `wire` the writer may take.
   std::vector<Entry>& writing() { return writing_; }
-  bool idle() const { return waiting_.empty() && !is_writing(); }
-  bool has_waiting() const { return !waiting_.empty(); }
-  size_t frames() const { return waiting_.size() + writing_.size(); }
+  bool idle() const { return !has_waiting() && !is_writing(); }
+  bool has_waiting() const { return !waiting_.empty() || !hurried_.empty(); }
+  size_t frames() const { return waiting_.size() + hurried_.size() + writing_.size(); }
   uint64_t bytes() const { return bytes_; }
 
  private:
   const size_t max_frames_;
   const uint64_t max_bytes_;
   std::deque<Entry> waiting_;
+  std::deque<Entry> hurried_;
   std::vector<Entry> writing_;
   uint64_t bytes_ = 0;  // of all frames()
 };

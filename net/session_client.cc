@@ -62,6 +62,8 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     // Batches are between the two ends of the stream: nobody else needs to know of them.
     if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
       hello->features |= kFeatureBatches;
+    // A pull need not wait for the gradients before it: it asks for what is there.
+    const bool hurry = std::holds_alternative<PullFrame>(frame.kind);
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("a frame of ", wire.size(),
@@ -71,7 +73,7 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     {
       absl::MutexLock lock(&mu_);
       if (ended_) return absl::UnavailableError("the session has ended");
-      if (!queue_.Push(std::move(wire), 0)) {
+      if (!queue_.Push(std::move(wire), 0, hurry)) {
         return absl::ResourceExhaustedError(
             absl::StrCat("the session's queue is full: ", queue_.frames(), " frames wait"));
       }

@@ -126,7 +126,7 @@ class SessionHost::Stream final {
       absl::MutexLock lock(&mu_);
       if (closing_) return;
       worker_enters = is_worker_ && hello_reply != nullptr;
-      queued = queue_.Push(std::move(wire), payload_bytes);
+      queued = queue_.Push(std::move(wire), payload_bytes, frame.hurry);
     }
     if (!queued) {
       return Break(

@@ -45,6 +45,7 @@ void Shard::Core::Queue(Session* session, const RequestRef& request, Kind kind) 
   frame.epoch = epoch_;
   frame.trace_id = request.trace_id;
   frame.push_bytes_released = session->credits.TellReleased();
+  frame.hurry = request.sole;
   frame.kind = std::move(kind);
   out_->sends.push_back({session->id, std::move(frame)});
 }

@@ -94,6 +94,7 @@ void Shard::Core::OnPull(Session* session, const RequestRef& request, const Pull
   for (uint32_t slice = range->first; slice < range->second; ++slice) slices.push_back(slice);
   RequestRef asker = request;
   asker.encoded = Specified(pull.codec) != Codec::kF32;
+  asker.sole = slices.size() == 1;
   ReadAll(session, asker, slices, pull.condition, pull.version);
 }
 

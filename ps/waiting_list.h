@@ -23,6 +23,7 @@ struct RequestRef {
   absl::Time deadline = absl::InfiniteFuture();
   bool by_name = false;      // it named its tensor: so does the answer
   bool want_values = false;  // a push that wants the slice's values with its answer
+  bool sole = false;         // a pull of one slice: its answer is the only one
   bool encoded = false;      // it wants values in the tensor's pull codec; else in f32
 };
 

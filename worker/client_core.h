@@ -92,6 +92,7 @@ struct ShardLink {
   uint32_t max_wait_ms = 0;
   absl::btree_set<std::pair<size_t, uint64_t>>
       queue;  // (order, request): first layers first, then first come
+  std::set<std::pair<size_t, uint64_t>> small_reads;  // of `queue`
   std::set<std::pair<absl::Time, uint64_t>> delayed;
 };
 
@@ -160,6 +161,8 @@ class Client::Core {
   void Ready(ShardLink& session);
   void PumpAll();
   void Pump(ShardLink& session, size_t shard);
+  void PumpSmallReads(ShardLink& session, size_t shard);
+  void SendRequest(uint64_t id, ClientRequest& request, ShardLink& session, size_t shard);
   bool TensorOnShard(uint32_t tensor, size_t shard) const;
   ClientFrame MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session);
   PushFrame MakePush(const ClientRequest& request);

@@ -23,6 +23,13 @@ constexpr uint64_t kMaxBindBytes = 1 << 20;
 // comes before the call ends.
 constexpr int64_t kAnswerMs = 250;
 
+// A read whose answer may overtake others on the stream; see net/outbound_queue.h.
+constexpr uint64_t kSmallReadBytes = 8 << 10;
+
+bool IsSmallRead(const ClientRequest& request) {
+  return request.kind == ClientRequestKind::kPull && request.need.reply_bytes <= kSmallReadBytes;
+}
+
 bool Refuses(const absl::Status& why) {
   return why.code() == absl::StatusCode::kFailedPrecondition ||
          why.code() == absl::StatusCode::kUnauthenticated ||
@@ -203,7 +210,9 @@ void Client::Core::TickSessions() {
 void Client::Core::Queue(uint64_t id, ClientRequest& request) {
   request.state = ClientRequest::State::kQueued;
   request.answered.clear();
-  sessions_[request.shard].queue.insert({request.order, id});
+  ShardLink& session = sessions_[request.shard];
+  session.queue.insert({request.order, id});
+  if (IsSmallRead(request)) session.small_reads.insert({request.order, id});
 }
 
 void Client::Core::Delay(uint64_t id, ClientRequest& request, absl::Duration wait) {
@@ -217,6 +226,7 @@ void Client::Core::Detach(uint64_t id, ClientRequest& request) {
   switch (request.state) {
     case ClientRequest::State::kQueued:
       session.queue.erase({request.order, id});
+      session.small_reads.erase({request.order, id});
       break;
     case ClientRequest::State::kDelayed:
       session.delayed.erase({request.due, id});
@@ -246,13 +256,30 @@ void Client::Core::Pump(ShardLink& session, size_t shard) {
                               " and ", request.need.reply_bytes)));
       continue;
     }
-    if (!session.credits.Fits(request.need)) return;
-    session.queue.erase(session.queue.begin());
-    session.credits.Take(request.need);
-    request.state = ClientRequest::State::kSent;
-    effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard),
-                                   MakeFrame(id, request, session)});
+    if (!session.credits.Fits(request.need)) return PumpSmallReads(session, shard);
+    SendRequest(id, request, session, shard);
   }
+}
+
+// A small read does not wait behind the gradients that wait for credit. Half of the requests stay
+// theirs: a read may wait for a step that they make.
+void Client::Core::PumpSmallReads(ShardLink& session, size_t shard) {
+  while (!session.small_reads.empty()) {
+    const uint64_t id = session.small_reads.begin()->second;
+    ClientRequest& request = requests_.at(id);
+    if (!session.credits.Fits(request.need) || session.credits.requests_are_half_taken()) return;
+    SendRequest(id, request, session, shard);
+  }
+}
+
+void Client::Core::SendRequest(uint64_t id, ClientRequest& request, ShardLink& session,
+                               size_t shard) {
+  session.queue.erase({request.order, id});
+  session.small_reads.erase({request.order, id});
+  session.credits.Take(request.need);
+  request.state = ClientRequest::State::kSent;
+  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard),
+                                 MakeFrame(id, request, session)});
 }
 
 ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,

@@ -36,6 +36,7 @@ class Credits {
     return few && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
            pushed_bytes_ - released_bytes_ + need.push_bytes <= max_push_bytes_;
   }
+  bool requests_are_half_taken() const { return requests_ >= max_requests_ / 2; }
   // REQUIRES: Fits(need).
   void Take(const CreditNeed& need) {
     requests_ += need.requests;
