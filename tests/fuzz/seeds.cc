@@ -6,6 +6,8 @@
 
 #include "core/codec.h"
 #include "net/layout_proto.h"
+#include "net/shm_handover.h"
+#include "net/shm_record.h"
 #include "tests/net/frame_samples.h"
 #include "weir/v1/parameter_service.pb.h"
 
@@ -94,6 +96,40 @@ void AddPayloads(Random& random, const Folder& folder) {
   }
 }
 
+void AddRecords(Random& random, const Folder& folder) {
+  constexpr uint8_t kRingBits = 8;  // 16 KiB
+  for (const RecordKind kind : {RecordKind::kInline, RecordKind::kDescribed, RecordKind::kWhole}) {
+    RecordHead head;
+    head.kind = kind;
+    head.header_bytes = kind == RecordKind::kWhole ? 0 : 24;
+    head.payload_bytes = kind == RecordKind::kInline ? 40 : 70'000;
+    head.segment = kind == RecordKind::kInline ? 0 : 2;
+    head.offset = kind == RecordKind::kInline ? 0 : 4096;
+    head.bytes = static_cast<uint32_t>(RecordBytes(kind, head.header_bytes, head.payload_bytes));
+    const uint64_t words[] = {0, 2 * head.bytes};  // head and tail: two of them
+    std::string input(reinterpret_cast<const char*>(words), sizeof(words));
+    input += static_cast<char>(kRingBits);
+    std::string record(reinterpret_cast<const char*>(&head), sizeof(head));
+    while (record.size() < head.bytes) record += static_cast<char>(random());
+    folder.Add("kind" + std::to_string(static_cast<int>(kind)), input + record);
+  }
+}
+
+void AddHandovers(const Folder& folder) {
+  for (int kind = 1; kind <= 6; ++kind) {
+    HandoverMessage message;
+    message.kind = static_cast<HandoverKind>(kind);
+    message.key.fill(0x5a);
+    message.segment = 3;
+    message.bytes = 1 << 20;
+    const HandoverBytes bytes = EncodeHandover(message);
+    const bool has_descriptor =
+        message.kind == HandoverKind::kOffer || message.kind == HandoverKind::kSegment;
+    folder.Add("kind" + std::to_string(kind),
+               std::string(1, has_descriptor ? 1 : 0) + std::string(bytes.data(), bytes.size()));
+  }
+}
+
 int Write(const std::string& root) {
   Random random(20);
   AddFrames<v1::ClientFrame>(random, Folder(root, "client_frame_fuzz"));
@@ -103,6 +139,8 @@ int Write(const std::string& root) {
   AddBatches<v1::ServerFrame>(random, batches, "server");
   AddLayouts(Folder(root, "layout_proto_fuzz"));
   AddPayloads(random, Folder(root, "codec_fuzz"));
+  AddRecords(random, Folder(root, "shm_record_fuzz"));
+  AddHandovers(Folder(root, "shm_handover_fuzz"));
   return 0;
 }
 
