@@ -2,6 +2,7 @@
 """tools/bench: the table, and what it says where a figure cannot be had."""
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -74,6 +75,21 @@ class BenchTest(unittest.TestCase):
         done, figures = self.bench("--only=speed")
         self.assertEqual((done.returncode, figures), (2, None))
         self.assertIn("there is no row 'speed', but tcp, uds", done.stderr)
+
+    def test_signal_ends_what_it_runs(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "weir-loadtest")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\nexec 3> {directory}/running\necho here >&3\nexec sleep 600\n")
+            os.chmod(path, stat.S_IRWXU)
+            running = os.path.join(directory, "running")
+            os.mkfifo(running)
+            process = subprocess.Popen(["/usr/bin/python3", "-B", BENCH, f"--bin={directory}", "--only=tcp"], stdout=subprocess.DEVNULL)
+            with open(running, encoding="utf-8") as file:
+                self.assertEqual(file.readline(), "here\n")
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(60), 128 + signal.SIGTERM)
+                self.assertEqual(file.read(), "")  # the end: the load test has ended too
 
     def test_without_a_build_it_says_how_to_build(self):
         done = subprocess.run(["/usr/bin/python3", "-B", BENCH, "--bin=/no/such"], capture_output=True, text=True, timeout=60, check=False)
