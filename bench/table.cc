@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -19,19 +20,42 @@ double Quantile(const std::vector<double>& sorted, double q) {
   return sorted[below] + (at - std::floor(at)) * (sorted[above] - sorted[below]);
 }
 
-struct Summary {
-  double median = 0;
-  double spread = 0;
-};
-
-Summary Summarise(std::vector<double> seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  const double median = Quantile(seconds, 0.5);
-  return {median, (Quantile(seconds, 0.75) - Quantile(seconds, 0.25)) / median};
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return Quantile(values, 0.5);
 }
 
-double BytesPerSecond(uint64_t bytes, const Summary& summary) {
-  return static_cast<double>(bytes) / summary.median / 1e9;
+double BytesPerSecond(uint64_t bytes, double seconds) {
+  return static_cast<double>(bytes) / seconds / 1e9;
+}
+
+// Fills what `row` says of a limit of `bytes` bytes, the `index`th.
+void CompareWith(size_t index, uint64_t bytes, uint64_t own_bytes,
+                 const std::vector<Sample>& samples, Row* row) {
+  std::vector<double> rates;
+  std::vector<double> shares;
+  for (const Sample& sample : samples) {
+    rates.push_back(BytesPerSecond(bytes, sample.limit_seconds[index]));
+    shares.push_back(BytesPerSecond(own_bytes, sample.seconds) / rates.back());
+  }
+  std::sort(shares.begin(), shares.end());
+  row->limit_gb_s = Median(std::move(rates));
+  row->share = Quantile(shares, 0.5);
+  row->spread = (Quantile(shares, 0.75) - Quantile(shares, 0.25)) / row->share;
+}
+
+Row MakeRow(const Measured& measured, const std::vector<Sample>& samples,
+            const std::map<std::string, uint64_t>& bytes) {
+  std::vector<double> seconds;
+  for (const Sample& sample : samples) seconds.push_back(sample.seconds);
+  const double median = Median(std::move(seconds));
+  Row row{measured.what, median * 1e6, BytesPerSecond(measured.bytes, median), 0, 0, 0};
+  for (size_t i = 0; i < measured.limits.size(); ++i) {
+    Row compared = row;
+    CompareWith(i, bytes.at(measured.limits[i]), measured.bytes, samples, &compared);
+    if (i == 0 || compared.share < row.share) row = compared;
+  }
+  return row;
 }
 
 }  // namespace
@@ -42,33 +66,7 @@ std::vector<Row> MakeRows(const std::vector<Measured>& measured, const Samples& 
   std::vector<Row> rows;
   for (const Measured& each : measured) {
     const auto found = samples.find(each.what);
-    if (each.limits.empty() || found == samples.end()) continue;
-    const Summary summary = Summarise(found->second);
-    Row row;
-    row.what = each.what;
-    row.us = summary.median * 1e6;
-    row.gb_s = BytesPerSecond(each.bytes, summary);
-    for (const std::string& name : each.limits) {
-      const Summary limit = Summarise(samples.at(name));
-      const double gb_s = BytesPerSecond(bytes.at(name), limit);
-      if (gb_s <= row.limit_gb_s) continue;
-      row.limit_gb_s = gb_s;
-      row.spread = summary.spread + limit.spread;
-    }
-    row.share = row.gb_s / row.limit_gb_s;
-    rows.push_back(row);
-  }
-  return rows;
-}
-
-std::vector<Row> MakeLimitRows(const std::vector<Measured>& measured, const Samples& samples) {
-  std::vector<Row> rows;
-  for (const Measured& each : measured) {
-    const auto found = samples.find(each.what);
-    if (!each.limits.empty() || found == samples.end()) continue;
-    const Summary summary = Summarise(found->second);
-    const double gb_s = BytesPerSecond(each.bytes, summary);
-    rows.push_back({each.what, summary.median * 1e6, gb_s, gb_s, 1, summary.spread});
+    if (found != samples.end()) rows.push_back(MakeRow(each, found->second, bytes));
   }
   return rows;
 }

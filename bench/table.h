@@ -11,24 +11,25 @@
 // What the repetitions of a run come to. Pure.
 namespace weir::bench {
 
-// Seconds that each repetition took, by name.
-using Samples = std::map<std::string, std::vector<double>>;
+// One repetition: seconds for one run of what is measured and, in the same moments, of its limits.
+struct Sample {
+  double seconds = 0;
+  std::vector<double> limit_seconds;  // in the order of Measured::limits
+};
+using Samples = std::map<std::string, std::vector<Sample>>;  // by what is measured
 
+// Medians of the repetitions.
 struct Row {
   std::string what;
-  double us = 0;          // median of one run
-  double gb_s = 0;        // 10^9 bytes a second, from the median
-  double limit_gb_s = 0;  // of the fastest of its limits, from its median
-  double share = 0;       // gb_s / limit_gb_s
-  double spread = 0;  // between the quartiles, of this and of its limit, over the median; the sum
+  double us = 0;          // one run
+  double gb_s = 0;        // 10^9 bytes a second
+  double limit_gb_s = 0;  // of the fastest of its limits
+  double share = 0;       // of a repetition's gb_s in its limit_gb_s
+  double spread = 0;      // of that share: between the quartiles, over the median
 };
 
-// A row for each that has limits, in their order; those without samples are left out.
-// REQUIRES: a limit that has been named has been measured.
+// A row for each that has samples, in their order. REQUIRES: every limit named is in `measured`.
 std::vector<Row> MakeRows(const std::vector<Measured>& measured, const Samples& samples);
-
-// The same of the limits: each is its own.
-std::vector<Row> MakeLimitRows(const std::vector<Measured>& measured, const Samples& samples);
 
 std::string FormatTable(const std::vector<Row>& rows);
 
