@@ -13,7 +13,7 @@
 //
 // What is free goes back to the system after 10 s, jemalloc's own default. Never, or much later,
 // looks better on paper; but jemalloc joins neighbouring free blocks only then, and frames of many
-// sizes took gigabytes (docs/performance.md).
+// sizes took gigabytes (docs/operating.md).
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "oversize_threshold:0,thp:always";

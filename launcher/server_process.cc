@@ -82,12 +82,6 @@ absl::Status ServerProcess::ListenAt(ServerHost::Options host) {
   host.sockets = sockets_.get();
   no_socket_ = std::string(sockets.status().message());
   absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
-  if (!server.ok() && host.sockets != nullptr) {
-    no_socket_ = std::string(server.status().message());
-    host.sockets = nullptr;
-    server = ServerHost::Start(host);
-    sockets_.reset();
-  }
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
   return absl::OkStatus();

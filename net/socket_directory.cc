@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -82,6 +83,22 @@ bool StillThere(const std::string& path, int fd) {
          named.st_ino == open.st_ino;
 }
 
+// FAILED_PRECONDITION: the file system at `path` has no sockets.
+absl::Status TryToBind(const std::string& path) {
+  sockaddr_un where{};
+  where.sun_family = AF_UNIX;
+  path.copy(where.sun_path, kMaxPathBytes);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool bound =
+      fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&where), sizeof(where)) == 0;
+  absl::Status status;
+  if (!bound)
+    status = absl::FailedPreconditionError(absl::StrCat("no socket in it: ", strerror(errno)));
+  if (bound) unlink(path.c_str());
+  if (fd >= 0) close(fd);
+  return status;
+}
+
 // A new directory, locked; its path. UNAVAILABLE: it was removed before it was locked, try again.
 absl::StatusOr<std::pair<std::string, int>> MakeLocked(const std::string& base) {
   std::string path = absl::StrCat(base, "/", kTemplate);
@@ -91,12 +108,18 @@ absl::StatusOr<std::pair<std::string, int>> MakeLocked(const std::string& base) 
   struct stat found;
   const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0 && StillThere(path, fd);
   // Below a directory with the set-group-id bit it inherits that.
-  if (locked && fchmod(fd, 0700) == 0 && fstat(fd, &found) == 0 && IsPrivateDirectory(found))
-    return std::make_pair(path, fd);
+  absl::Status status;
+  if (!locked) {
+    status = absl::UnavailableError("somebody removes new directories from it");
+  } else if (fchmod(fd, 0700) != 0 || fstat(fd, &found) != 0 || !IsPrivateDirectory(found)) {
+    status = absl::FailedPreconditionError("a directory in it cannot be made private");
+  } else {
+    status = TryToBind(path + "/probe");
+  }
+  if (status.ok()) return std::make_pair(path, fd);
   if (locked) rmdir(path.c_str());
   close(fd);
-  return locked ? absl::FailedPreconditionError("a directory in it cannot be made private")
-                : absl::UnavailableError("somebody removes new directories from it");
+  return status;
 }
 
 absl::StatusOr<std::pair<std::string, int>> MakeIn(const std::string& base) {

@@ -27,7 +27,7 @@ class SocketDirectory {
   // Makes one below the first of `bases` that will do: an absolute path, short enough for a
   // socket's address and without characters that a URI would escape, of a directory in which nobody
   // but this user and root can replace what is this user's: it is theirs, and others cannot write
-  // in it unless it is sticky, as /tmp is.
+  // in it unless it is sticky, as /tmp is; on a file system that has sockets.
   // FAILED_PRECONDITION: none will do; the sentence says why for each.
   static absl::StatusOr<std::unique_ptr<SocketDirectory>> Make(
       const std::vector<std::string>& bases);

@@ -288,7 +288,10 @@ absl::Status DataLoop::Open(const ConnectEffect& connect) {
   }
   if (connect.transport == Transport::kUds) {
     absl::Status safe = CheckSocket(std::string(absl::StripPrefix(connect.address, "unix:")));
-    if (!safe.ok()) return safe;
+    if (!safe.ok()) {
+      Say(LogLevel::kWarning, std::string(safe.message()));
+      return safe;
+    }
   }
   connections_[connect.connection] =
       std::make_unique<Connection>(this, connect.connection, connect.address);

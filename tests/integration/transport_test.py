@@ -103,6 +103,15 @@ class TransportTest(cluster.ClusterTest):
         self.assertIn("the transport is uds, which is for one host", job.log("worker-0"))
         self.assertRegex(job.log("worker-0"), "another (user|mount) namespace")
 
+    def test_a_socket_that_is_not_private_any_more_is_not_used_but_tcp(self):
+        job = hand_started.Cluster(self, topology=cluster.DIGITS, sets=("train.epochs=1",))
+        path, = self.sockets()
+        os.chmod(os.path.dirname(path), 0o711)
+        job.worker(0)
+        job.wait_for_worker(0)
+        self.assertIn("is not this user's alone", job.log("worker-0"))
+        self.assertEqual(job.finish()["transports"], {"tcp": 1, "uds": 0, "shm": 0})
+
     def test_a_place_that_is_too_long_for_a_socket_falls_back_to_tmp(self):
         with unittest.mock.patch.dict(os.environ, XDG_RUNTIME_DIR=os.path.join(self.place, "x" * 100)):
             os.mkdir(os.environ["XDG_RUNTIME_DIR"], 0o700)
