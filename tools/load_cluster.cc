@@ -57,14 +57,18 @@ LoadCluster::~LoadCluster() {
   }
 }
 
-absl::Status LoadCluster::Run() {
-  sigset_t signals, before;
-  sigemptyset(&signals);
-  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, number);
-  sigprocmask(SIG_BLOCK, &signals, &before);
+BlockedSignals::BlockedSignals() {
+  sigemptyset(&set_);
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&set_, number);
+  sigprocmask(SIG_BLOCK, &set_, &before_);
+}
+
+BlockedSignals::~BlockedSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+absl::Status LoadCluster::Run(const BlockedSignals& signals) {
   deadline_ = absl::Now() + spec_.limit;
   absl::Status status = absl::OkStatus();
-  signals_fd_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  signals_fd_ = signalfd(-1, &signals.set(), SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals_fd_ < 0 || pipe2(marks_fds_, O_CLOEXEC | O_NONBLOCK) != 0)
     status = absl::ErrnoToStatus(errno, "load test: no descriptor");
   if (status.ok()) status = Start();
@@ -74,7 +78,6 @@ absl::Status LoadCluster::Run() {
   for (Process& process : processes_) {
     if (process.planned.role != ProcessRole::kCoordinator) usage_.push_back(process.usage);
   }
-  sigprocmask(SIG_SETMASK, &before, nullptr);
   return status;
 }
 

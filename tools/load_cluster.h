@@ -2,6 +2,7 @@
 #ifndef WEIR_TOOLS_LOAD_CLUSTER_H_
 #define WEIR_TOOLS_LOAD_CLUSTER_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -51,6 +52,21 @@ struct ProcessUsage {
   uint64_t peak_rss_bytes = 0;  // since its start
 };
 
+// Keeps SIGINT, SIGTERM, SIGHUP and SIGCHLD from this thread, for LoadCluster to read, as long as
+// it lives.
+class BlockedSignals {
+ public:
+  BlockedSignals();
+  ~BlockedSignals();
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+  const sigset_t& set() const { return set_; }
+
+ private:
+  sigset_t set_, before_;
+};
+
 // What worker 0 writes to its standard output, each on a line.
 constexpr char kLoadBegins[] = "weir-load begins";
 constexpr char kLoadEnds[] = "weir-load ends";
@@ -69,13 +85,13 @@ class LoadCluster {
   LoadCluster(const LoadCluster&) = delete;
   LoadCluster& operator=(const LoadCluster&) = delete;
 
-  // Runs the workers to their end. Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD meanwhile.
+  // Runs the workers to their end, and reads signals meanwhile.
   //
   // CANCELLED: a signal ended it; `signal()` says which. INTERNAL: a process ended otherwise than
   // it should; names it, with the last lines of its log. DEADLINE_EXCEEDED: the limit. Else what
   // the system said when a process was started. UNIMPLEMENTED: the topology places a process on
   // another host.
-  absl::Status Run();
+  absl::Status Run(const BlockedSignals& signals);
 
   int signal() const { return signal_; }
 

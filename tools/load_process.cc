@@ -38,7 +38,7 @@ absl::StatusOr<std::string> Variable(const char* name) {
       absl::StrCat("--as_worker is for the load test itself: ", name, " is not set"));
 }
 
-// Takes the rate of the job that the worker has joined.
+// Takes rate and codec of the job that the worker has joined.
 absl::Status AdoptJob(const JobInfo& job, LoadOptions* load) {
   TopologySource source;
   source.text = job.topology;
@@ -55,6 +55,12 @@ absl::Status AdoptJob(const JobInfo& job, LoadOptions* load) {
     return absl::FailedPreconditionError(
         "a load needs a job with plain sgd at a constant rate: no other has an exact formula");
   }
+  const CodecChoice& codec = parsed.topology.codec;
+  if (!codec.tensors.empty() || codec.all.error_feedback) {
+    return absl::FailedPreconditionError(
+        "a load needs a job with one codec for all tensors and without error feedback");
+  }
+  load->codec = CodecName(Specified(codec.all.pull));
   load->learning_rate = optimizer.learning_rate;
   return CheckLoadOptions(*load);
 }

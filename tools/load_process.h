@@ -25,7 +25,8 @@ std::string LoadReportPath(const std::string& run_dir, uint64_t rank);
 // load_cluster.h go to standard output.
 //
 // FAILED_PRECONDITION: not started by a load test, or the job at hand has no exact formula: it must
-// be in mode asp, with plain sgd at a rate that is a power of two.
+// be in mode asp, with plain sgd at a constant rate that is a power of two, one codec for all
+// tensors, and no error feedback.
 absl::Status RunAsLoadWorker(const std::string& options_path);
 
 // A LoadPeer's whole life, until SIGTERM or SIGINT: listens on a free port of `host` and says where

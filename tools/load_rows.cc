@@ -120,6 +120,7 @@ absl::StatusOr<Topology> TopologyOf(const LoadRow& row,
 absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
   const auto programs = ProgramDirectory();
   if (!programs.ok()) return programs.status();
+  const BlockedSignals signals;  // before there is anything to take away
   const auto directory = TemporaryDirectory::Make();
   if (!directory.ok()) return directory.status();
   const std::string options_path = absl::StrCat((*directory)->path(), "/load.json");
@@ -142,7 +143,7 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
   spec.seat = SeatOf(row);
   const auto workers = static_cast<uint64_t>(spec.topology.workers.count);
   LoadCluster cluster(std::move(spec));
-  const absl::Status ran = cluster.Run();
+  const absl::Status ran = cluster.Run(signals);
   if (cluster.signal() != 0) *interrupted = cluster.signal();
   if (!ran.ok()) return ran;
   auto report = ReadReports((*directory)->path(), workers);

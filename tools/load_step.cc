@@ -116,18 +116,24 @@ absl::Status LoadModel::PullOne(size_t tensor) {
 
 // Each worker pushes once and reads until the version counts everybody. No worker pushes for the
 // next barrier before all have pushed for this one: so the version that this worker's push made
-// lies within this barrier's, and the next multiple of the workers' count ends it.
+// lies within this barrier's, and the next multiple of the workers' count ends it. A push that is
+// stale, where staleness has a bound, has brought what the next one is based on.
 absl::Status LoadModel::Barrier() {
   const size_t barrier = tensors_;
-  std::vector<TensorPush> push(1);
-  push[0].tensor = static_cast<uint32_t>(barrier);
-  push[0].gradient = memory_->gradient(0, barrier);
-  Result<PushResult> pushed = worker_.Push(std::move(push), OneExample());
-  if (!pushed.ok()) return Failed("barrier", pushed.status());
-  uint64_t version = pushed->slices[0].version;
+  const double give_up = LoadNow() + options_.limit_s;
+  uint64_t version = 0;
+  for (bool applied = false; !applied && LoadNow() < give_up;) {
+    std::vector<TensorPush> push(1);
+    push[0].tensor = static_cast<uint32_t>(barrier);
+    push[0].gradient = memory_->gradient(0, barrier);
+    push[0].into = memory_->weights_view(spare_weights(), barrier);
+    Result<PushResult> pushed = worker_.PushPull(std::move(push), OneExample());
+    if (!pushed.ok()) return Failed("barrier", pushed.status());
+    applied = pushed->slices[0].ended() == PushOutcome::kApplied;
+    version = pushed->slices[0].version;
+  }
   const uint64_t workers = worker_.job().workers;
   const uint64_t wanted = (version + workers - 1) / workers * workers;
-  const double give_up = LoadNow() + options_.limit_s;
   while (version < wanted) {
     if (LoadNow() > give_up) {
       return absl::DeadlineExceededError(absl::StrCat(
