@@ -75,7 +75,7 @@ std::string FormatTable(const std::vector<Row>& rows) {
   std::string table = absl::StrFormat("%-36s %12s %10s %10s %8s %8s\n", "what", "us", "GB/s",
                                       "limit GB/s", "share", "spread");
   for (const Row& row : rows) {
-    absl::StrAppendFormat(&table, "%-36s %12.1f %10.2f %10.2f %8.2f %7.1f%%\n", row.what, row.us,
+    absl::StrAppendFormat(&table, "%-36s %12.2f %10.2f %10.2f %8.2f %7.1f%%\n", row.what, row.us,
                           row.gb_s, row.limit_gb_s, row.share, 100 * row.spread);
   }
   return table;

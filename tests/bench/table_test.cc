@@ -44,7 +44,7 @@ TEST(TableTest, TheTableAndTheJsonHaveTheSameColumns) {
   const std::vector<Row> rows = {{"kernel", 12.25, 8.5, 10, 0.85, 0.031}};
   EXPECT_THAT(FormatTable(rows), HasSubstr("what "));
   EXPECT_THAT(FormatTable(rows),
-              HasSubstr("        12.2       8.50      10.00     0.85     3.1%\n"));
+              HasSubstr("       12.25       8.50      10.00     0.85     3.1%\n"));
   const nlohmann::json read = nlohmann::json::parse(FormatJson(rows));
   ASSERT_EQ(read.size(), 1);
   EXPECT_EQ(read[0]["what"], "kernel");
