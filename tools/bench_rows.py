@@ -9,9 +9,9 @@ import dataclasses
 # Flags of the load test that leave a phase out.
 NO_PULLS = {"pulls": 1, "each_pulls": 0, "loaded_pulls": 0, "model_pulls": 0}
 ONE = {"profile": "resnet50", "servers": 1, "workers": 1, "transport": "tcp", "codec": "f32", **NO_PULLS}
-PULLS_ONLY = {**ONE, "steps": 1, "warmup_steps": 1, "pulls": 4000}
+PULLS_ONLY = {**ONE, "steps": 1, "warmup_steps": 1, "pulls": 2500}
 LINK = {**ONE, "steps": 6, "warmup_steps": 1, "hosts": 2, "rate": "2.5gbit"}
-COMPUTE = {**ONE, "servers": 4, "steps": 4, "warmup_steps": 1, "compute_ms": 100}
+COMPUTE = {**ONE, "servers": 4, "steps": 3, "warmup_steps": 1, "compute_ms": 100}
 COMPUTE_SMALL = {**COMPUTE, "profile": "uniform:8x65536", "steps": 10}
 MEMORY = {**ONE, "profile": "uniform:161x16384"}  # as many tensors as ResNet-50 has, of 64 KiB each
 
@@ -34,12 +34,12 @@ def load(group, flags, **other):
 
 
 MEASUREMENTS = {
-    "tcp": load("plain", {**ONE, "steps": 20, "roofline": "true", "model_pulls": 4}),
-    "uds": load("plain", {**ONE, "steps": 20, "transport": "uds"}),
-    "shm": load("plain", {**ONE, "steps": 40, "transport": "shm"}),
-    "bf16": load("plain", {**ONE, "steps": 20, "codec": "bf16"}),
+    "tcp": load("plain", {**ONE, "steps": 15, "roofline": "true", "model_pulls": 4}),
+    "uds": load("plain", {**ONE, "steps": 15, "transport": "uds"}),
+    "shm": load("plain", {**ONE, "steps": 25, "transport": "shm"}),
+    "bf16": load("plain", {**ONE, "steps": 15, "codec": "bf16"}),
     "int8": load("plain", {**ONE, "steps": 20, "codec": "int8"}),
-    "tcp 4": load("plain", {**ONE, "steps": 6, "workers": 4}),
+    "tcp 4": load("plain", {**ONE, "steps": 5, "workers": 4}),
     "pull same": load("plain", {**PULLS_ONLY, "pin": "same"}),
     "pull apart": load("plain", {**PULLS_ONLY, "pin": "apart"}),
     "pull shm": load("plain", {**PULLS_ONLY, "pin": "apart", "transport": "shm"}),
