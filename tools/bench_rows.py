@@ -50,8 +50,8 @@ MEASUREMENTS = {
     "compute 16": load("compute", {**COMPUTE, "workers": 16, "steps": 2}),
     "compute small 1": load("compute", COMPUTE_SMALL),
     "compute small 16": load("compute", {**COMPUTE_SMALL, "workers": 16}),
-    "memory 200": load("memory", {**MEMORY, "steps": 200}, most_runs=1, long={"profile": "resnet50"}),
-    "memory 2000": load("memory", {**MEMORY, "steps": 2000}, most_runs=1, long={"profile": "resnet50"}),
+    "memory 200": load("memory", {**MEMORY, "steps": 200}, limit_s=400, most_runs=1, long={"profile": "resnet50"}),
+    "memory 2000": load("memory", {**MEMORY, "steps": 2000}, limit_s=400, most_runs=1, long={"profile": "resnet50"}),
     "rest": Measurement("rest", "compare", {"compare": "rest-json", "workers": 16, "servers": 4, "transport": "tcp,shm", "in_flight": 8,
                                             "compare_seconds": 1}, limit_s=240),
     "optimizers": Measurement("optimizers", "microbench", {"only": "^optimizer", "repetitions": 5, "seconds": 0.03}),
@@ -134,5 +134,6 @@ ROWS = (
         (Claim(("optimizers", "least share"), least=0.85),),
         tuple((f"{optimizer}, share of its limit", ("optimizers", f"optimizer {optimizer}"), None, 2) for optimizer in OPTIMIZERS)),
     Row("memory", "server's peak RSS after 2,000 steps", "after 200 steps", "at most 1.02 ×",
-        (Claim(("memory 2000", "server_peak_rss_mb"), ("memory 200", "server_peak_rss_mb"), most=1.02, decimals=3),)),
+        (Claim(("memory 2000", "server_peak_rss_mb"), ("memory 200", "server_peak_rss_mb"), most=1.02, decimals=3),),
+        (("MB after 2,000 steps, one run, on 161 tensors of 64 KiB (--long: of ResNet-50)", ("memory 2000", "server_peak_rss_mb"), None, 1),)),
 )
