@@ -27,26 +27,19 @@ class ShmDoorbell {
 
   // After writing something to the peer.
   void Ring() const {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    RingSleeper();
+    if (flags_.sleeping->load() == 0 || flags_.sleeping->exchange(0) == 0) return;
+    // Fails where it does not matter: the peer has messages to wake up for, or has gone.
+    SendHandover(socket_.get(), HandoverMessage{}, /*descriptor=*/-1).IgnoreError();
   }
   // After making room for what the peer wants to write.
   void RingIfStarved() const {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (flags_.starved->load(std::memory_order_relaxed) != 0) RingSleeper();
+    if (flags_.starved->load() != 0) Ring();
   }
 
   // Makes the link end on both sides.
   void HangUp() const { shutdown(socket_.get(), SHUT_RDWR); }
 
  private:
-  void RingSleeper() const {
-    if (flags_.sleeping->load(std::memory_order_relaxed) == 0) return;
-    if (flags_.sleeping->exchange(0, std::memory_order_relaxed) == 0) return;
-    // Fails where it does not matter: the peer has messages to wake up for, or has gone.
-    SendHandover(socket_.get(), HandoverMessage{}, /*descriptor=*/-1).IgnoreError();
-  }
-
   const ShmFd socket_;
   const std::shared_ptr<ShmSegment> rings_;
   const ShmFlags flags_;  // the peer's

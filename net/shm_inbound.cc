@@ -35,7 +35,7 @@ class ShmInbound::Releases {
         done_.pop_front();
         ++first_;
       }
-      released_->store(first_, std::memory_order_release);
+      released_->store(first_);
     }
     doorbell_->RingIfStarved();
   }

@@ -195,8 +195,7 @@ absl::Status ShmLink::HandOver(uint32_t segment) {
 }
 
 bool ShmLink::PrepareSleep() {
-  flags_.sleeping->store(1, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  flags_.sleeping->store(1);
   return !inbound_.HasNext() && !outbound_.HasWork();
 }
 

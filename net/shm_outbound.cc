@@ -64,10 +64,9 @@ absl::Status ShmOutbound::Advance(Outcome* outcome) {
 bool ShmOutbound::HasWork() const {
   absl::MutexLock lock(&mu_);
   if (closed_) return false;
-  if (!pins_.empty() && direction_.released->load(std::memory_order_acquire) != released_)
-    return true;
+  if (!pins_.empty() && direction_.released->load() != released_) return true;
   if (queue_.empty()) return false;
-  return answered_ || direction_.head->load(std::memory_order_acquire) != head_seen_;
+  return answered_ || direction_.head->load() != head_seen_;
 }
 
 absl::Status ShmOutbound::Answered(uint32_t segment, bool taken) {
@@ -108,8 +107,7 @@ absl::Status ShmOutbound::Flush(Outcome* outcome) {
     }
     if (asked) return absl::OkStatus();
     // Ask first, then look once more: the peer makes room first and looks then.
-    starved_->store(1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    starved_->store(1);
     const absl::Status status = Unpin(outcome);
     if (!status.ok()) return status;
     asked = true;
@@ -188,7 +186,7 @@ absl::optional<ShmArena::Place> ShmOutbound::Shared(const Payload::Chunk& payloa
 }
 
 absl::Status ShmOutbound::Unpin(Outcome* outcome) {
-  const uint64_t released = direction_.released->load(std::memory_order_acquire);
+  const uint64_t released = direction_.released->load();
   const uint64_t count = released - released_;
   if (count > pins_.size()) {
     return absl::InvalidArgumentError(

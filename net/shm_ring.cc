@@ -57,7 +57,7 @@ ShmFlags FlagsOf(char* segment, ShmSide side) {
 
 absl::StatusOr<bool> ShmRingWriter::HasRoom(uint64_t bytes) {
   if (direction_.ring_bytes - (tail_ - head_) >= bytes) return true;
-  const uint64_t head = direction_.head->load(std::memory_order_acquire);
+  const uint64_t head = direction_.head->load();
   if (tail_ - head > tail_ - head_ || head % kRecordAlignment != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("shared memory: the ring is said to be read up to ", head, ", after ", head_,
@@ -78,11 +78,11 @@ void ShmRingWriter::Write(const RecordHead& head, const Payload& wire) {
     left -= size;
   }
   tail_ += head.bytes;
-  direction_.tail->store(tail_, std::memory_order_release);
+  direction_.tail->store(tail_);
 }
 
 absl::StatusOr<Record> ShmRingReader::Next() {
-  const uint64_t tail = direction_.tail->load(std::memory_order_acquire);
+  const uint64_t tail = direction_.tail->load();
   absl::StatusOr<Record> record =
       ReadRecord(direction_.ring, direction_.ring_bytes, head_, tail, max_frame_bytes_);
   if (record.ok()) head_ += record->head.bytes;

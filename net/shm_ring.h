@@ -26,6 +26,9 @@ namespace weir {
 // A side's words are flags:
 //   sleeping  it is about to wait, or waits: ring its bell after any change
 //   starved   it waits for room: ring its bell also when head or released has changed
+// All are read and written in one order that both sides agree on (sequentially consistent): who
+// changes a word and then finds the other side awake can rely on its looking at the word again
+// before it sleeps.
 // A bounce area is its sender's: payloads that lie in no shared segment are copied there.
 //
 // Either side may write whatever it likes at any time. Values are copied before they are checked,
@@ -99,11 +102,11 @@ class ShmRingReader {
   ShmRingReader(const ShmDirection& direction, uint64_t max_frame_bytes)
       : direction_(direction), max_frame_bytes_(max_frame_bytes) {}
 
-  bool HasNext() const { return direction_.tail->load(std::memory_order_acquire) != head_; }
+  bool HasNext() const { return direction_.tail->load() != head_; }
   // Takes the next record. REQUIRES: HasNext. Status as ReadRecord.
   absl::StatusOr<Record> Next();
   // Gives the room of what was taken back to the writer.
-  void Publish() { direction_.head->store(head_, std::memory_order_release); }
+  void Publish() { direction_.head->store(head_); }
 
  private:
   const ShmDirection direction_;
