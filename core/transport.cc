@@ -61,8 +61,8 @@ absl::StatusOr<std::vector<Route>> PickRoutes(const ShardAddress& shard, Transpo
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "the transport is ", TransportName(wanted), ", which is for one host, and the server at ",
-      shard.address, " is ", HostDifference(host_key, shard.host_key), ": its host is '",
-      shard.host_key, "', this one '", host_key, "'; use auto or tcp"));
+      shard.address, " is on another (", HostDifference(host_key, shard.host_key), "): '",
+      shard.host_key, "' there, '", host_key, "' here; use auto or tcp"));
 }
 
 }  // namespace weir

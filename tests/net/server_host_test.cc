@@ -215,9 +215,10 @@ TEST_F(SocketTest, TheSocketIsOfMode0600WhateverTheUmask) {
 
 TEST_F(SocketTest, ASocketThatCannotBeBoundIsNamed) {
   sockets->Remove();
-  const auto server = ServerHost::Start(Both());
-  EXPECT_EQ(server.status(), absl::UnavailableError(absl::StrCat(
-                                 "cannot listen on the Unix socket ", sockets->PathOf("grpc"))));
+  const absl::Status status = ServerHost::Start(Both()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen on "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(sockets->PathOf("grpc")));
 }
 
 TEST_F(SocketTest, AServerWithoutADirectoryHasNoSocket) {
