@@ -112,15 +112,7 @@ absl::StatusOr<RestForm> ParseRestForm(absl::string_view name) {
       "unknown form '", name, "'; the forms are json-numbers, json-base64 and json-base64-fast"));
 }
 
-void RestBuffer::Resize(size_t size) {
-  if (size > capacity_ || data_ == nullptr) {
-    data_.reset(new char[size + kPaddingBytes]);
-    capacity_ = size;
-  }
-  size_ = size;
-}
-
-std::unique_ptr<RestBodyCodec> MakeRestBodyCodec(RestForm form) {
+std::unique_ptr<RestBodyCodec> MakeRestBodyCodec(RestForm form, RestMemory* memory) {
   switch (form) {
     case RestForm::kNumbers:
       return std::make_unique<NumbersCodec>();
@@ -129,7 +121,7 @@ std::unique_ptr<RestBodyCodec> MakeRestBodyCodec(RestForm form) {
     case RestForm::kFastBase64:
       break;
   }
-  return MakeFastRestBodyCodec();
+  return MakeFastRestBodyCodec(memory);
 }
 
 }  // namespace weir

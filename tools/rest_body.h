@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "tools/rest_buffer.h"
 
 namespace weir {
 
@@ -26,27 +27,8 @@ enum class RestForm {
 const char* RestFormName(RestForm form);  // "json-numbers", "json-base64", "json-base64-fast"
 absl::StatusOr<RestForm> ParseRestForm(absl::string_view name);
 
-// The received body of a message: memory that grows, is never cleared, and is followed by the bytes
-// that simdjson may read beyond the end.
-class RestBuffer {
- public:
-  static constexpr size_t kPaddingBytes = 64;
-
-  // Makes room for `size` bytes; what was there is lost.
-  void Resize(size_t size);
-  char* data() { return data_.get(); }
-  const char* data() const { return data_.get(); }
-  size_t size() const { return size_; }
-  absl::string_view text() const { return {data_.get(), size_}; }
-
- private:
-  std::unique_ptr<char[]> data_;
-  size_t size_ = 0;
-  size_t capacity_ = 0;
-};
-
-// Writes and reads the bodies of one form. Not thread-safe: one a connection; it keeps its memory
-// from message to message.
+// Writes and reads the bodies of one form. Not thread-safe: one a request at a time; it keeps its
+// memory from message to message.
 class RestBodyCodec {
  public:
   virtual ~RestBodyCodec() = default;
@@ -60,7 +42,8 @@ class RestBodyCodec {
                             absl::Span<float> values) = 0;
 };
 
-std::unique_ptr<RestBodyCodec> MakeRestBodyCodec(RestForm form);
+// `memory` outlives it.
+std::unique_ptr<RestBodyCodec> MakeRestBodyCodec(RestForm form, RestMemory* memory);
 
 }  // namespace weir
 

@@ -23,6 +23,8 @@ absl::Status NotABody(absl::string_view what) {
 
 class FastCodec : public RestBodyCodec {
  public:
+  explicit FastCodec(RestMemory* memory) : out_(memory) {}
+
   absl::string_view Write(uint64_t version, absl::Span<const float> values) override {
     const size_t bytes = values.size() * sizeof(float);
     const std::string head = absl::StrCat("{\"version\":", version, ",\"values\":\"");
@@ -91,6 +93,8 @@ class FastCodec : public RestBodyCodec {
 
 }  // namespace
 
-std::unique_ptr<RestBodyCodec> MakeFastRestBodyCodec() { return std::make_unique<FastCodec>(); }
+std::unique_ptr<RestBodyCodec> MakeFastRestBodyCodec(RestMemory* memory) {
+  return std::make_unique<FastCodec>(memory);
+}
 
 }  // namespace weir

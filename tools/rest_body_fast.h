@@ -11,7 +11,7 @@ namespace weir {
 // The codec of RestForm::kFastBase64: base64 as fast as it can be made. The body is written once,
 // in place; it is read by simdjson's on-demand parser, which makes no document, and the base64 is
 // decoded from where it was received.
-std::unique_ptr<RestBodyCodec> MakeFastRestBodyCodec();
+std::unique_ptr<RestBodyCodec> MakeFastRestBodyCodec(RestMemory* memory);
 
 }  // namespace weir
 

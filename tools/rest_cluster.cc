@@ -149,9 +149,6 @@ absl::StatusOr<PhaseResult> ComparedCluster::Run(const ComparePhase& phase) {
     all.Add(*one);
   }
   exchanges_ += all.exchanges;
-  if (weir()) return all;
-  const auto rested = conductor_->Ask(Group("server"), {{"rest", true}}, limit);
-  if (!rested.ok()) return rested.status();
   return all;
 }
 

@@ -11,6 +11,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "launcher/run_directory.h"
 #include "tools/load_fingerprint.h"
 #include "tools/load_rows.h"
@@ -60,8 +62,12 @@ int Compare(const CompareOptions& options, bool seed, NetworkScope scope,
     if (!measured.ok()) return Complain(measured.status(), 1);
     roofline = *measured;
   }
+  CompareOptions spoken = options;
+  spoken.say = [start = absl::Now()](const std::string& line) {
+    std::cerr << absl::StrFormat("%6.1f s  %s\n", absl::ToDoubleSeconds(absl::Now() - start), line);
+  };
   int interrupted = 0;
-  const auto rows = RunComparison(options, *programs, directory, &interrupted);
+  const auto rows = RunComparison(spoken, *programs, directory, &interrupted);
   if (!rows.ok()) return Complain(rows.status(), interrupted == 0 ? 1 : 128 + interrupted);
   if (absl::Status status = Print(options, *rows, roofline, scope, json_path); !status.ok())
     return Complain(status, 1);

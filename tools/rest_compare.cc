@@ -6,23 +6,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "tools/load_profile.h"
+#include "tools/rest_body.h"
 
 namespace weir {
 namespace {
 
-constexpr uint64_t kMaxRuns = 1000;
-constexpr uint32_t kMaxProcesses = 64;
-constexpr uint32_t kMaxInFlight = 64;
-constexpr double kMaxSeconds = 600;
-
-absl::Status OutOfRange(const char* what, double value, double most) {
-  return absl::InvalidArgumentError(absl::StrCat(what, "=", value, ": from 1 to ", most));
-}
+const char* const kSlow = RestFormName(RestForm::kNumbers);
 
 // The signals that end the load test, blocked while it lives, to be asked for.
 class Interrupts {
@@ -70,14 +66,23 @@ class SizeComparison {
     std::vector<ComparedForm> forms;
     for (const std::string& transport : options_.transports)
       forms.push_back({absl::StrCat("weir ", transport), transport, ""});
-    forms.push_back({"json-base64-fast", "", "json-base64-fast"});
-    forms.push_back({"json-base64", "", "json-base64"});
-    absl::Status status = RunTogether({{"json-numbers", "", "json-numbers"}}, 1, rows);
+    absl::Status status = absl::OkStatus();
+    for (const std::string& form : options_.forms) {
+      if (form != kSlow) {
+        forms.push_back({form, "", form});
+      } else if (status.ok()) {
+        status = RunTogether({{form, "", form}}, 1, rows);
+      }
+    }
     if (status.ok()) status = RunTogether(forms, options_.runs, rows);
     return status;
   }
 
  private:
+  void Say(const std::string& line) const {
+    if (options_.say) options_.say(line);
+  }
+
   absl::Status Check() {
     if (interrupts_->first() != 0) return absl::CancelledError("interrupted: nothing was measured");
     for (const auto& cluster : clusters_) {
@@ -113,9 +118,12 @@ class SizeComparison {
 
   // Connections are made and memory is mapped before anything counts.
   absl::Status Start(ComparedCluster* cluster) {
+    Say(absl::StrCat("starting ", cluster->form().name));
     if (absl::Status status = cluster->Start(conductor_.get()); !status.ok()) return status;
-    for (const uint32_t in_flight : options_.in_flight) {
-      const auto warm = cluster->Run({/*push=*/true, in_flight, /*seconds=*/0, 2 * in_flight});
+    const uint32_t most = *std::max_element(options_.in_flight.begin(), options_.in_flight.end());
+    for (const bool push : {true, false}) {
+      if (!push && cluster->form().name == kSlow) break;
+      const auto warm = cluster->Run({push, most, /*seconds=*/0, push ? 2 * most : least_pulls_});
       if (!warm.ok()) return warm.status();
       if (warm->wrong != 0) return absl::DataLossError(absl::StrCat(warm->wrong, " wrong values"));
     }
@@ -134,6 +142,9 @@ class SizeComparison {
     };
     row->pull_us_p50.push_back(microseconds(50));
     row->pull_us_p99.push_back(microseconds(99));
+    Say(absl::StrFormat("%s, %d on %d, %d in flight: %.0f MB/s, p99 %.0f us", row->form,
+                        row->workers, row->servers, row->in_flight, row->mb_s.back(),
+                        row->pull_us_p99.back()));
     row->checked += pushed->checked + pulled->checked;
     row->wrong += pushed->wrong + pulled->wrong;
     return absl::OkStatus();
@@ -158,34 +169,6 @@ class SizeComparison {
 };
 
 }  // namespace
-
-absl::Status CheckCompareOptions(const CompareOptions& options) {
-  if (options.runs < 1 || options.runs > kMaxRuns)
-    return OutOfRange("--runs", static_cast<double>(options.runs), kMaxRuns);
-  if (!(options.seconds > 0) || options.seconds > kMaxSeconds) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--compare_seconds=", options.seconds, ": above 0, at most ", kMaxSeconds));
-  }
-  for (const uint32_t in_flight : options.in_flight) {
-    if (in_flight < 1 || in_flight > kMaxInFlight)
-      return OutOfRange("--in_flight", in_flight, kMaxInFlight);
-  }
-  for (const CompareOptions::Size& size : options.sizes) {
-    if (size.workers < 1 || size.workers > kMaxProcesses)
-      return OutOfRange("--workers", size.workers, kMaxProcesses);
-    if (size.servers < 1 || size.servers > kMaxProcesses)
-      return OutOfRange("--servers", size.servers, kMaxProcesses);
-  }
-  for (const std::string& transport : options.transports) {
-    if (transport != "tcp" && transport != "uds" && transport != "shm" && transport != "auto") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--transport=", transport, ": tcp, uds, shm or auto, with commas between"));
-    }
-  }
-  if (options.in_flight.empty() || options.sizes.empty() || options.transports.empty())
-    return absl::InvalidArgumentError("nothing to compare");
-  return MakeLoadProfile(options.profile).status();
-}
 
 absl::StatusOr<std::vector<CompareRow>> RunComparison(const CompareOptions& options,
                                                       const std::string& program_dir,

@@ -4,32 +4,15 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tools/kernel_counters.h"
 #include "tools/rest_cluster.h"
+#include "tools/rest_options.h"
 
 namespace weir {
-
-// What `--compare=rest-json` runs.
-struct CompareOptions {
-  std::string profile = "resnet50";
-  struct Size {
-    uint32_t workers = 1;
-    uint32_t servers = 1;
-  };
-  std::vector<Size> sizes = {{1, 1}, {16, 4}};
-  std::vector<uint32_t> in_flight = {1, 8};              // requests, of each worker
-  std::vector<std::string> transports = {"tcp", "shm"};  // of Weir
-  uint64_t runs = 5;
-  double seconds = 2;  // of each phase
-};
-
-// OK, or INVALID_ARGUMENT naming the option, its value and its range.
-absl::Status CheckCompareOptions(const CompareOptions& options);
 
 // One form at one size with one number of requests in flight: what each of its runs came to.
 struct CompareRow {
@@ -48,7 +31,7 @@ struct CompareRow {
 };
 
 // Runs everything: at each size all forms are started and then take turns, run by run, so that
-// whatever else the machine does meets them alike; JSON numbers, which take minutes where others
+// whatever else the machine does meets them alike; JSON numbers, which take a minute where others
 // take seconds, run once, before the others. Its thread must live as long as this takes.
 //
 // CANCELLED: a signal (SIGINT, SIGTERM, SIGHUP, which it blocks) ended it; `*interrupted` says

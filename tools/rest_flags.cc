@@ -23,6 +23,8 @@ DEFINE_string(table, "",
               "seed: with --compare, print network mode, throughput, P99 latency and connection "
               "reuse beside the reference figures for 16 nodes");
 DEFINE_string(in_flight, "1,8", "with --compare: requests in flight of each worker");
+DEFINE_string(compare_forms, "json-numbers,json-base64-fast,json-base64",
+              "with --compare: the forms of JSON");
 DEFINE_double(compare_seconds, 2, "with --compare: how long each phase takes");
 DEFINE_string(as_rest_server, "", "be a REST server of the comparison, with the plan of this file");
 DEFINE_string(as_rest_worker, "", "be a REST worker of it");
@@ -54,6 +56,7 @@ absl::StatusOr<CompareOptions> OptionsOfFlags() {
   options.profile = FLAGS_profile;
   options.seconds = FLAGS_compare_seconds;
   options.runs = Given("runs") ? FLAGS_runs : kRuns;
+  options.forms = absl::StrSplit(FLAGS_compare_forms, ',', absl::SkipEmpty());
   if (Given("transport")) options.transports = absl::StrSplit(FLAGS_transport, ',');
   if (FLAGS_workers < 0 || FLAGS_servers < 0)
     return absl::InvalidArgumentError("--workers and --servers: from 1 to 64");
@@ -92,8 +95,8 @@ std::optional<absl::Status> RunAsProcess() {
 }  // namespace
 
 void AddCompareFlags(FlagTable* table) {
-  for (const char* flag : {"compare", "table", "in_flight", "compare_seconds", "as_rest_server",
-                           "as_rest_worker", "as_compared_worker", "rank"}) {
+  for (const char* flag : {"compare", "table", "in_flight", "compare_forms", "compare_seconds",
+                           "as_rest_server", "as_rest_worker", "as_compared_worker", "rank"}) {
     table->flags.push_back(flag);
   }
   for (const char* hidden : {"as_rest_server", "as_rest_worker", "as_compared_worker", "rank"})

@@ -21,12 +21,12 @@ MutableTensorView ViewOf(absl::Span<float> values) {
 
 }  // namespace
 
-RestLane::RestLane(RestForm form, RestPlacement placement)
-    : form_(form),
-      placement_(std::move(placement)),
-      codec_(MakeRestBodyCodec(form)),
+RestLane::RestLane(RestForm form, RestPlacement placement, RestMemory* memory)
+    : placement_(std::move(placement)),
+      codec_(MakeRestBodyCodec(form, memory)),
       connections_(placement_.ports.size()),
-      versions_(placement_.names.size()) {}
+      versions_(placement_.names.size()),
+      body_(memory) {}
 
 absl::StatusOr<std::vector<LanePiece>> RestLane::PushPull(uint32_t tensor,
                                                           absl::Span<const float> gradient,
@@ -36,11 +36,6 @@ absl::StatusOr<std::vector<LanePiece>> RestLane::PushPull(uint32_t tensor,
 
 absl::StatusOr<std::vector<LanePiece>> RestLane::Pull(uint32_t tensor, absl::Span<float> into) {
   return Exchange(tensor, "GET", "", into);
-}
-
-void RestLane::Rest() {
-  codec_ = MakeRestBodyCodec(form_);
-  body_ = RestBuffer();
 }
 
 absl::StatusOr<std::vector<LanePiece>> RestLane::Exchange(uint32_t tensor, absl::string_view method,

@@ -39,9 +39,6 @@ class ExchangeLane {
                                                           absl::Span<float> into) = 0;
   // The same without a push.
   virtual absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) = 0;
-
-  // Gives back the memory that it keeps from request to request. Its connections stay.
-  virtual void Rest() = 0;
 };
 
 // Where the REST comparison's tensors lie.
@@ -54,20 +51,19 @@ struct RestPlacement {
 // Over HTTP: one kept connection to each server, opened when first used.
 class RestLane : public ExchangeLane {
  public:
-  RestLane(RestForm form, RestPlacement placement);
+  // `memory` is shared by a process' lanes and outlives them.
+  RestLane(RestForm form, RestPlacement placement, RestMemory* memory);
 
   absl::StatusOr<std::vector<LanePiece>> PushPull(uint32_t tensor, absl::Span<const float> gradient,
                                                   absl::Span<float> into) override;
   absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) override;
-  void Rest() override;
 
  private:
   absl::StatusOr<std::vector<LanePiece>> Exchange(uint32_t tensor, absl::string_view method,
                                                   absl::string_view body, absl::Span<float> into);
 
-  const RestForm form_;
   const RestPlacement placement_;
-  std::unique_ptr<RestBodyCodec> codec_;
+  const std::unique_ptr<RestBodyCodec> codec_;
   std::vector<std::unique_ptr<RestConnection>> connections_;  // by server; null: not yet used
   std::vector<uint64_t> versions_;                            // by tensor, that came last
   RestBuffer body_;
@@ -81,7 +77,6 @@ class WeirLane : public ExchangeLane {
   absl::StatusOr<std::vector<LanePiece>> PushPull(uint32_t tensor, absl::Span<const float> gradient,
                                                   absl::Span<float> into) override;
   absl::StatusOr<std::vector<LanePiece>> Pull(uint32_t tensor, absl::Span<float> into) override;
-  void Rest() override {}
 
  private:
   Worker* const worker_;

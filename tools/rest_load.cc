@@ -121,12 +121,10 @@ absl::StatusOr<PhaseResult> CompareLoad::Run(const ComparePhase& phase) {
   while (lanes_.size() < phase.in_flight) {
     lanes_.emplace_back();
     lanes_.back().exchange = make_lane_();
+    // Not cleared: every answer fills it.
+    lanes_.back().into.reset(new float[*std::max_element(counts_.begin(), counts_.end())]);
   }
-  const size_t largest = *std::max_element(counts_.begin(), counts_.end());
-  for (uint32_t i = 0; i < phase.in_flight; ++i) {
-    lanes_[i].into.reset(new float[largest]);  // not cleared: every answer fills it
-    lanes_[i].result = PhaseResult();
-  }
+  for (uint32_t i = 0; i < phase.in_flight; ++i) lanes_[i].result = PhaseResult();
   next_ = 0;
   const double start = Now();
   std::vector<std::thread> threads;
@@ -138,8 +136,6 @@ absl::StatusOr<PhaseResult> CompareLoad::Run(const ComparePhase& phase) {
   const double seconds = Now() - start;
   PhaseResult result;
   for (uint32_t i = 0; i < phase.in_flight; ++i) {
-    lanes_[i].into.reset();
-    lanes_[i].exchange->Rest();
     if (!lanes_[i].status.ok()) return lanes_[i].status;
     result.Add(lanes_[i].result);
   }

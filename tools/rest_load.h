@@ -65,14 +65,13 @@ class CompareLoad {
 
   CompareLoad(const LoadProfile& profile, uint32_t rank, uint32_t workers, LaneMaker make_lane);
 
-  // Runs a phase to its end, and gives back the memory that it took. The first lane's error, if one
-  // fails.
+  // Runs a phase to its end. The first lane's error, if one fails.
   absl::StatusOr<PhaseResult> Run(const ComparePhase& phase);
 
  private:
   struct Lane {
     std::unique_ptr<ExchangeLane> exchange;
-    std::unique_ptr<float[]> into;  // null between two phases
+    std::unique_ptr<float[]> into;
     PatternCheck check{kCompareLearningRate, Codec::kF32};
     PhaseResult result;
     absl::Status status = absl::OkStatus();

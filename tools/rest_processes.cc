@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -73,9 +74,8 @@ absl::Status RunRestServer(const std::string& plan_path, uint32_t rank) {
   if (!server.ok()) return server.status();
   const auto player = Player::Join(plan->socket, plan->group, rank, {{"port", (*server)->port()}});
   if (!player.ok()) return player.status();
-  return Play(player->get(), [&server](const nlohmann::json&) -> absl::StatusOr<nlohmann::json> {
-    (*server)->Rest();  // the one command: a phase has ended
-    return nlohmann::json(true);
+  return Play(player->get(), [](const nlohmann::json&) -> absl::StatusOr<nlohmann::json> {
+    return absl::UnimplementedError("a REST server only serves until the end");
   });
 }
 
@@ -94,8 +94,9 @@ absl::Status RunRestWorker(const std::string& plan_path, uint32_t rank) {
   for (const TensorSpec& tensor : profile->tensors) placement.names.push_back(tensor.name);
   placement.servers = *std::move(places);
   placement.ports = plan->ports;
+  RestMemory memory;
   CompareLoad load(*profile, rank, plan->workers,
-                   [&] { return std::make_unique<RestLane>(*form, placement); });
+                   [&] { return std::make_unique<RestLane>(*form, placement, &memory); });
   const auto player = Player::Join(plan->socket, plan->group, rank, nullptr);
   if (!player.ok()) return player.status();
   return PlayWorker(player->get(), &load);

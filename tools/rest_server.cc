@@ -28,7 +28,8 @@ std::string ErrorBody(const absl::Status& status) {
 // One request's work, with the memory that is kept from request to request.
 class RestServer::Exchange {
  public:
-  Exchange(RestForm form, RestStore* store) : store_(store), codec_(MakeRestBodyCodec(form)) {}
+  Exchange(RestForm form, RestStore* store, RestMemory* memory)
+      : store_(store), codec_(MakeRestBodyCodec(form, memory)), body_(memory), gradient_(memory) {}
 
   RestBuffer* body() { return &body_; }
 
@@ -51,11 +52,8 @@ class RestServer::Exchange {
   absl::StatusOr<absl::string_view> Push(absl::string_view name) {
     const auto count = store_->Count(name);
     if (!count.ok()) return count.status();
-    if (*count > capacity_) {
-      gradient_.reset(new float[*count]);
-      capacity_ = *count;
-    }
-    const absl::Span<float> gradient(gradient_.get(), *count);
+    gradient_.Resize(*count * sizeof(float));
+    const absl::Span<float> gradient(reinterpret_cast<float*>(gradient_.data()), *count);
     uint64_t base = 0;
     if (absl::Status status = codec_->Read(body_, &base, gradient); !status.ok()) return status;
     return Written(store_->Push(name, gradient));
@@ -64,8 +62,7 @@ class RestServer::Exchange {
   RestStore* const store_;
   const std::unique_ptr<RestBodyCodec> codec_;
   RestBuffer body_;
-  std::unique_ptr<float[]> gradient_;
-  size_t capacity_ = 0;
+  RestBuffer gradient_;
 };
 
 absl::StatusOr<std::unique_ptr<RestServer>> RestServer::Start(RestForm form, RestStore* store) {
@@ -121,7 +118,7 @@ void RestServer::Serve(int fd) {
 
 std::unique_ptr<RestServer::Exchange> RestServer::TakeExchange() {
   absl::MutexLock lock(&mu_);
-  if (idle_.empty()) return std::make_unique<Exchange>(form_, store_);
+  if (idle_.empty()) return std::make_unique<Exchange>(form_, store_, &memory_);
   std::unique_ptr<Exchange> exchange = std::move(idle_.back());
   idle_.pop_back();
   return exchange;
@@ -143,11 +140,6 @@ bool RestServer::ServeOne(RestConnection* connection) {
   absl::MutexLock lock(&mu_);
   idle_.push_back(std::move(exchange));
   return sent && keep;
-}
-
-void RestServer::Rest() {
-  absl::MutexLock lock(&mu_);
-  idle_.clear();
 }
 
 }  // namespace weir

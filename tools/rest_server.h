@@ -42,9 +42,6 @@ class RestServer {
 
   int port() const { return listener_.port; }
 
-  // Gives back the memory that is kept while no request is under way.
-  void Rest();
-
  private:
   class Exchange;
   struct Connection {
@@ -61,6 +58,7 @@ class RestServer {
   const RestForm form_;
   RestStore* const store_;
   const RestListener listener_;
+  RestMemory memory_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::list<Connection> connections_ ABSL_GUARDED_BY(mu_);  // until the end: a run has few

@@ -20,7 +20,8 @@ void Fill(RestBuffer* buffer, absl::string_view text) {
 
 absl::Status ReadText(RestBodyCodec* codec, absl::string_view text, size_t count,
                       std::vector<float>* values = nullptr, uint64_t* version = nullptr) {
-  RestBuffer buffer;
+  RestMemory memory;
+  RestBuffer buffer(&memory);
   Fill(&buffer, text);
   std::vector<float> ignored;
   uint64_t ignored_version = 0;
@@ -32,7 +33,8 @@ absl::Status ReadText(RestBodyCodec* codec, absl::string_view text, size_t count
 
 class RestBodyTest : public ::testing::TestWithParam<RestForm> {
  protected:
-  std::unique_ptr<RestBodyCodec> codec_ = MakeRestBodyCodec(GetParam());
+  RestMemory memory_;
+  std::unique_ptr<RestBodyCodec> codec_ = MakeRestBodyCodec(GetParam(), &memory_);
 };
 
 TEST_P(RestBodyTest, EveryTensorComesBackBitForBit) {
@@ -129,8 +131,9 @@ INSTANTIATE_TEST_SUITE_P(Forms, RestBodyTest,
                          });
 
 TEST(RestFormTest, BothBase64FormsWriteTheSameValuesAndReadEachOthers) {
-  const auto plain = MakeRestBodyCodec(RestForm::kBase64);
-  const auto fast = MakeRestBodyCodec(RestForm::kFastBase64);
+  RestMemory memory;
+  const auto plain = MakeRestBodyCodec(RestForm::kBase64, &memory);
+  const auto fast = MakeRestBodyCodec(RestForm::kFastBase64, &memory);
   const std::vector<float> values = {1.5f, -2.25f, 1e-3f, 4e8f, 0};
   std::vector<float> back;
   EXPECT_TRUE(ReadText(fast.get(), plain->Write(1, values), 5, &back).ok());
@@ -141,7 +144,8 @@ TEST(RestFormTest, BothBase64FormsWriteTheSameValuesAndReadEachOthers) {
 }
 
 TEST(RestFormTest, FastFormReadsEscapedSlashes) {
-  const auto fast = MakeRestBodyCodec(RestForm::kFastBase64);
+  RestMemory memory;
+  const auto fast = MakeRestBodyCodec(RestForm::kFastBase64, &memory);
   const std::vector<float> values(3, -1.7014117e38f);  // its bytes hold many '/' and '+'
   const std::string text(fast->Write(1, values));
   ASSERT_THAT(text, HasSubstr("/"));

@@ -27,6 +27,7 @@ struct Served {
     server = *RestServer::Start(form, store.get());
     placement.ports = {server->port()};
   }
+  RestMemory memory;
   std::unique_ptr<RestStore> store;
   std::unique_ptr<RestServer> server;
   RestPlacement placement;
@@ -37,8 +38,9 @@ class RestServerTest : public ::testing::TestWithParam<RestForm> {};
 TEST_P(RestServerTest, LoadOfSeveralRequestsInFlightHasNoWrongAnswer) {
   const LoadProfile profile = *MakeLoadProfile("uniform:8x1000");
   Served served(GetParam(), profile);
-  CompareLoad load(profile, 0, 1,
-                   [&] { return std::make_unique<RestLane>(GetParam(), served.placement); });
+  CompareLoad load(profile, 0, 1, [&] {
+    return std::make_unique<RestLane>(GetParam(), served.placement, &served.memory);
+  });
   for (const bool push : {true, false}) {
     for (const uint32_t in_flight : {1u, 4u}) {
       const auto result = load.Run({push, in_flight, /*seconds=*/0, /*min_exchanges=*/40});
@@ -48,7 +50,6 @@ TEST_P(RestServerTest, LoadOfSeveralRequestsInFlightHasNoWrongAnswer) {
       EXPECT_EQ(result->checked, result->exchanges * 1000);
       EXPECT_EQ(result->bytes, result->exchanges * (push ? 8000 : 4000));
       EXPECT_EQ(result->latency_ns.count(), result->exchanges);
-      served.server->Rest();
     }
   }
 }
@@ -59,8 +60,9 @@ TEST_P(RestServerTest, WrongValueIsCounted) {
   std::vector<float> gradient(1000, 0.0f);
   gradient[77] = 1;
   ASSERT_TRUE(served.store->Push("tensor0", gradient).ok());
-  CompareLoad load(profile, 0, 1,
-                   [&] { return std::make_unique<RestLane>(GetParam(), served.placement); });
+  CompareLoad load(profile, 0, 1, [&] {
+    return std::make_unique<RestLane>(GetParam(), served.placement, &served.memory);
+  });
   const auto result = load.Run({/*push=*/false, 1, 0, 1});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_GE(result->wrong, 999u);
@@ -91,7 +93,7 @@ class RestRequestTest : public ::testing::Test {
 
   Served served_;
   std::unique_ptr<RestConnection> connection_;
-  RestBuffer body_;
+  RestBuffer body_{&served_.memory};
 };
 
 TEST_F(RestRequestTest, BadBodyIsAnsweredAndTheConnectionGoesOn) {
