@@ -40,7 +40,9 @@ void AppendRoofline(const std::vector<Roofline>& rooflines, std::string* table) 
   }
 }
 
+// Where rows have a throughput: conflicts have none.
 void AppendRatios(const std::vector<LoadResult>& results, std::string* table) {
+  if (std::isnan(results.front().runs.front().throughput_mb_s)) return;
   std::vector<std::string> cells;
   for (const LoadResult& result : results) {
     const Spread ratio = RatioOf(Values(result.runs, &LoadFigures::throughput_mb_s),
