@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/weight_export.h"
 
-#include <grpcpp/completion_queue.h>
-
 #include <memory>
 #include <utility>
 
@@ -185,7 +183,7 @@ absl::StatusOr<std::unique_ptr<Weights>> ReadWeights(const JobStatus& job,
   if (!job.layout_ready)
     return absl::FailedPreconditionError("the job has no layout yet: there are no weights");
   auto weights = std::make_unique<Weights>(job.layout.tensors);
-  CompletionLoop loop(std::make_unique<grpc::CompletionQueue>(), {});
+  CompletionLoop loop{CompletionLoop::Options()};
   loop.Start();
   std::vector<std::unique_ptr<ShardReader>> readers;
   for (uint32_t shard = 0; shard < job.layout.shard_addresses.size(); ++shard) {

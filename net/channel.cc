@@ -3,13 +3,19 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
+#include "net/socket_listener.h"
+
 namespace weir {
 namespace {
+
+constexpr char kUnixPrefix[] = "unix:";
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(duration), 1 << 30));
@@ -48,6 +54,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
   const absl::Duration first_delay = std::min(absl::Milliseconds(100), options.max_reconnect_delay);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, Milliseconds(first_delay));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, Milliseconds(options.max_reconnect_delay));
+  if (absl::StartsWith(address, kUnixPrefix)) {
+    const absl::StatusOr<int> fd = ConnectSocket(address.substr(sizeof(kUnixPrefix) - 1));
+    if (fd.ok()) return grpc::CreateCustomInsecureChannelFromFd(address, *fd, arguments);
+    // gRPC tells in its first call why not.
+  }
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 

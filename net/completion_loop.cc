@@ -36,6 +36,9 @@ class CompletionLoop::WakeTag final : public CompletionTag {
   grpc::Alarm alarm_;
 };
 
+CompletionLoop::CompletionLoop(Options options)
+    : CompletionLoop(std::make_unique<grpc::CompletionQueue>(), std::move(options)) {}
+
 CompletionLoop::CompletionLoop(std::unique_ptr<grpc::CompletionQueue> queue, Options options)
     : options_(std::move(options)), queue_(std::move(queue)) {}
 

@@ -61,7 +61,9 @@ class CompletionLoop {
     absl::Duration spin = absl::ZeroDuration();
   };
 
-  // `queue`: grpc::CompletionQueue or ServerCompletionQueue.
+  // With a queue of its own, for clients.
+  explicit CompletionLoop(Options options);
+  // `queue`: a ServerCompletionQueue of the server's builder.
   CompletionLoop(std::unique_ptr<grpc::CompletionQueue> queue, Options options);
   // Shutdown.
   ~CompletionLoop();

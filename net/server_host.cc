@@ -8,6 +8,7 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include "net/completion_loop.h"
 #include "net/health_service.h"
 #include "net/queued_service.h"
+#include "net/socket_listener.h"
 
 namespace weir {
 namespace {
@@ -80,12 +82,6 @@ std::string WhyNot(const HostAndPort& where) {
   return why;
 }
 
-// What gRPC binds, and the port it reports for each: 0 for what it could not bind.
-struct Bound {
-  int port = 0;
-  int socket = 0;
-};
-
 // Takes the plugins away: linking that of reflection alone puts it into every server.
 class NoPlugins final : public grpc::ServerBuilderOption {
  public:
@@ -104,12 +100,8 @@ void ConfigureQueued(const ServerHost::Options& options, grpc::ServerBuilder* bu
   for (QueuedService* queued : options.queued) builder->RegisterService(queued->service());
 }
 
-void Configure(const ServerHost::Options& options, Bound* bound, grpc::ServerBuilder* builder) {
-  builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), &bound->port);
-  if (options.sockets != nullptr) {
-    builder->AddListeningPort(absl::StrCat("unix:", SocketPath(options)),
-                              grpc::InsecureServerCredentials(), &bound->socket);
-  }
+void Configure(const ServerHost::Options& options, int* port, grpc::ServerBuilder* builder) {
+  builder->AddListeningPort(options.address, grpc::InsecureServerCredentials(), port);
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
                               0);  // a second process on the port must fail
   builder->SetMaxReceiveMessageSize(options.max_message_bytes);
@@ -141,11 +133,10 @@ class ServerHost::Core {
   const std::string& address() const { return address_; }
   const std::string& socket_path() const { return socket_path_; }
 
-  // Binds; what it could is in the answer.
-  Bound Build(const Options& options) {
-    Bound bound;
+  // Binds. gRPC tells by a port of 0 that it could not.
+  absl::Status Build(const Options& options, const HostAndPort& where) {
     grpc::ServerBuilder builder;
-    Configure(options, &bound, &builder);
+    Configure(options, &port_, &builder);
     if (!options.queued.empty()) {
       ConfigureQueued(options, &builder);
       if (options.services.empty()) builder.RegisterService(health_.service());
@@ -156,10 +147,21 @@ class ServerHost::Core {
       }
     }
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr) bound.socket = 0;
-    port_ = bound.port;
+    if (server_ == nullptr || port_ == 0) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.address, ": ", WhyNot(where)));
+    }
     address_ = absl::StrCat(options.address.substr(0, options.address.rfind(':')), ":", port_);
-    return bound;
+    return absl::OkStatus();
+  }
+
+  // REQUIRES: built, with a directory for sockets.
+  absl::Status ListenOnSocket(const SocketDirectory& sockets) {
+    auto listener = SocketListener::Start(
+        socket_path_, [this](int fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd); });
+    if (!listener.ok()) return listener.status();
+    listener_ = *std::move(listener);
+    return sockets.Seal(kSocketName);
   }
 
   void Begin() {
@@ -180,6 +182,7 @@ class ServerHost::Core {
 
   void Shutdown(absl::Duration grace) {
     absl::MutexLock lock(&mu_);  // its only use: the second caller waits for the first
+    listener_.reset();
     if (server_ != nullptr) {
       server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
       server_->Wait();
@@ -199,6 +202,7 @@ class ServerHost::Core {
   std::string socket_path_;
   std::vector<std::unique_ptr<CompletionLoop>> loops_;
   std::unique_ptr<grpc::Server> server_;  // self-synchronised
+  std::unique_ptr<SocketListener> listener_;
   absl::Mutex mu_;
   bool begun_ = false;  // set before the host is anybody's
 };
@@ -217,21 +221,12 @@ absl::StatusOr<std::unique_ptr<ServerHost>> ServerHost::Start(const Options& opt
   if (!only_queued) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   std::unique_ptr<ServerHost> host(new ServerHost(std::make_unique<Core>(options)));
-  const Bound bound = host->core_->Build(options);
-  if (bound.port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address, ": ", WhyNot(*where)));
-  }
-  if (options.sockets != nullptr && bound.socket == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on the Unix socket ", SocketPath(options)));
-  }
+  absl::Status status = host->core_->Build(options, *where);
+  if (!status.ok()) return status;
   host->core_->Begin();
   host->SetServing(false);
-  if (options.sockets != nullptr) {
-    absl::Status sealed = options.sockets->Seal(kSocketName);
-    if (!sealed.ok()) return sealed;
-  }
+  if (options.sockets != nullptr) status = host->core_->ListenOnSocket(*options.sockets);
+  if (!status.ok()) return status;
   return host;
 }
 

@@ -101,7 +101,7 @@ class SessionHost::Stream final {
   // The stream has been accepted.
   void Begin(SessionId id) {
     id_ = id;
-    over_socket_ = absl::StartsWith(context_.peer(), "unix:");
+    over_socket_ = absl::StartsWith(context_.peer(), "fd:");  // as ServerHost hands it to gRPC
     Read();
   }
   void Refuse(SessionId id, const absl::Status& status) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data_loop.h"
 
-#include <grpcpp/completion_queue.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -75,7 +73,7 @@ DataLoop::DataLoop(Options options)
     : options_(std::move(options)),
       start_time_(absl::Now()),
       client_(options_.client, &pool_),
-      loop_(std::make_unique<grpc::CompletionQueue>(), [this] {
+      loop_([this] {
         CompletionLoop::Options loop;
         loop.thread_name = "weir-data";
         loop.next_tick = [this] { return UntilTick(); };

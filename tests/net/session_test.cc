@@ -238,7 +238,7 @@ class SessionTest : public ::testing::Test {
     return absl::OkStatus();
   }
 
-  CompletionLoop loop_{std::make_unique<grpc::CompletionQueue>(), {}};  // of the clients
+  CompletionLoop loop_{CompletionLoop::Options()};  // of the clients
   std::unique_ptr<SessionHost> host_;
   std::unique_ptr<EchoHandler> echo_;
   std::unique_ptr<EchoHandler> other_;
@@ -541,8 +541,10 @@ class SessionBatchTest : public SessionTest {
 
 TEST_F(SessionBatchTest, AnswersThatWaitShareAMessageWithAClientThatTakesBatches) {
   RawClient client(Channel());
-  // The hello reply, the first answer, and all that queue behind it.
-  EXPECT_EQ(MessagesOfABurst(&client, kFeatureBatches), 3u);
+  // At most the hello reply, the first answer, and all that queue behind it.
+  const size_t messages = MessagesOfABurst(&client, kFeatureBatches);
+  EXPECT_GE(messages, 2u);
+  EXPECT_LE(messages, 3u);
 }
 
 TEST_F(SessionBatchTest, AClientThatHasNotSaidItTakesBatchesGetsNone) {

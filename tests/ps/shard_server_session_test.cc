@@ -2,7 +2,6 @@
 // A shard behind real sessions over a loopback socket.
 #include <gmock/gmock.h>
 #include <grpcpp/channel.h>
-#include <grpcpp/completion_queue.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -83,7 +82,7 @@ class Client : public SessionClientHandler {
   bool reads_ ABSL_GUARDED_BY(mu_) = true;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
-  CompletionLoop loop_{std::make_unique<grpc::CompletionQueue>(), {}};  // its own: OnFrame may wait
+  CompletionLoop loop_{CompletionLoop::Options()};  // its own: OnFrame may wait
   SessionClient client_;
 };
 

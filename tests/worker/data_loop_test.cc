@@ -36,7 +36,7 @@ class OneShard : public SessionHandler {
   OneShard() {
     host_.AddShard(0, this);
     ServerHost::Options options;
-    options.services = {host_.service()};
+    options.queued = {host_.queued()};
     server_ = ServerHost::Start(options).value();
   }
   ~OneShard() override { server_->Shutdown(absl::ZeroDuration()); }

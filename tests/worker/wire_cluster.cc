@@ -24,7 +24,7 @@ class WireCluster::Server : public SessionHandler {
   Server(const WireCluster::Options& options, uint32_t rank, const std::string& coordinator)
       : options_(options), client_(coordinator) {
     ServerHost::Options listen;
-    listen.services = {host_.service()};
+    listen.queued = {host_.queued()};
     host_.AddShard(rank, this);
     server_ = ServerHost::Start(listen).value();
     v1::JoinRequest join;
