@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/load_echo.h"
 
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/completion_queue.h>
-#include <grpcpp/generic/generic_stub.h>
-
-#include <deque>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -16,22 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/buffer.h"
-#include "net/byte_buffer.h"
 #include "net/channel.h"
 #include "net/completion_loop.h"
 #include "net/session_client.h"
-#include "net/status.h"
 #include "tools/load_memory.h"
 #include "tools/load_memory_use.h"
 #include "tools/load_pattern.h"
 #include "tools/load_pieces.h"
 #include "tools/load_profile.h"
 #include "tools/load_step.h"
+#include "tools/raw_stream_service.h"
 
 namespace weir {
 namespace {
-
-constexpr char kMethod[] = "/weir.v1.ParameterService/Session";
 
 // Where what comes back goes. Called on the loop's thread.
 class EchoSink {
@@ -90,103 +80,22 @@ class SessionWire final : public EchoWire, SessionClientHandler {
 };
 
 // Messages over a stream of gRPC's.
-class RawWire final : public EchoWire {
+class RawWire final : public EchoWire, RawSink {
  public:
   RawWire(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop, EchoSink* sink)
-      : sink_(sink), stub_(std::move(channel)) {
-    stream_ = stub_.PrepareCall(&context_, kMethod, loop->queue());
-    stream_->StartCall(&start_tag_);
-  }
-  ~RawWire() override {
-    context_.TryCancel();
-    absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(&done_));
-  }
+      : sink_(sink), stream_(OpenRawStream(std::move(channel), loop, this)) {}
 
   absl::Status Send(const SliceRange&, Payload bytes) override {
-    {
-      absl::MutexLock lock(&mu_);
-      waiting_.push_back(std::move(bytes));
-    }
-    Continue();
+    stream_->Send(std::move(bytes));
     return absl::OkStatus();
   }
 
-  void OnStarted(bool ok) {
-    {
-      absl::MutexLock lock(&mu_);
-      started_ = ok;
-      ++operations_;
-    }
-    stream_->Read(&incoming_, &read_tag_);
-    Continue();
-    Leave();
-  }
-  void OnRead(bool ok) {
-    if (ok) sink_->OnSlice(FromByteBuffer(incoming_));
-    incoming_.Clear();
-    {
-      absl::MutexLock lock(&mu_);
-      ++operations_;
-    }
-    if (ok) {
-      stream_->Read(&incoming_, &read_tag_);
-    } else {
-      stream_->Finish(&finish_, &finish_tag_);
-    }
-    Leave();
-  }
-  void OnWritten(bool) {
-    {
-      absl::MutexLock lock(&mu_);
-      writing_ = false;
-    }
-    Continue();
-    Leave();
-  }
-  void OnFinished(bool) {
-    {
-      absl::MutexLock lock(&mu_);
-      started_ = false;
-    }
-    sink_->OnEnd(FromGrpcStatus(finish_));
-    Leave();
-  }
-
  private:
-  void Continue() {
-    Payload next;
-    {
-      absl::MutexLock lock(&mu_);
-      if (!started_ || writing_ || waiting_.empty()) return;
-      writing_ = true;
-      ++operations_;
-      next = std::move(waiting_.front());
-      waiting_.pop_front();
-    }
-    stream_->Write(ToByteBuffer(next), &write_tag_);
-  }
-  void Leave() {
-    absl::MutexLock lock(&mu_);
-    if (--operations_ == 0) done_ = true;
-  }
+  void OnMessage(const Payload& bytes) override { sink_->OnSlice(bytes); }
+  void OnEnd(const absl::Status& status) override { sink_->OnEnd(status); }
 
   EchoSink* const sink_;
-  grpc::GenericStub stub_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
-  MemberTag<RawWire, &RawWire::OnStarted> start_tag_{this};
-  MemberTag<RawWire, &RawWire::OnRead> read_tag_{this};
-  MemberTag<RawWire, &RawWire::OnWritten> write_tag_{this};
-  MemberTag<RawWire, &RawWire::OnFinished> finish_tag_{this};
-  grpc::ByteBuffer incoming_;
-  grpc::Status finish_;
-  absl::Mutex mu_;
-  std::deque<Payload> waiting_ ABSL_GUARDED_BY(mu_);  // the window bounds it
-  bool started_ ABSL_GUARDED_BY(mu_) = false;
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  bool done_ ABSL_GUARDED_BY(mu_) = false;
-  int operations_ ABSL_GUARDED_BY(mu_) = 1;  // the start
+  const std::unique_ptr<RawStream> stream_;
 };
 
 // The steps of one worker.
@@ -325,14 +234,14 @@ absl::StatusOr<LoadReport> RunLoadEcho(const LoadOptions& options, const std::st
   const auto profile = MakeLoadProfile(options.profile);
   if (!profile.ok()) return profile.status();
   EchoLoad load(*profile);
-  CompletionLoop loop(std::make_unique<grpc::CompletionQueue>(), {});
-  loop.Start();
-  std::unique_ptr<EchoWire> wire = MakeWire(options.mode, address, &loop, &load);
+  const std::unique_ptr<CompletionLoop> loop = MakeClientLoop();
+  loop->Start();
+  std::unique_ptr<EchoWire> wire = MakeWire(options.mode, address, loop.get(), &load);
   absl::Status status = wire == nullptr
                             ? absl::InvalidArgumentError(absl::StrCat("mode '", options.mode, "'"))
                             : RunSteps(options, &load, wire.get(), marks);
   wire.reset();
-  loop.Shutdown();
+  loop->Shutdown();
   if (!status.ok()) return status;
   LoadReport& report = load.report();
   report.moved_bytes =

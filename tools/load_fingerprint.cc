@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <google/protobuf/stubs/common.h>
-#include <grpcpp/grpcpp.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "core/build_info.h"
 #include "core/kernel_target.h"
 #include "tools/load_memory.h"
+#include "tools/raw_stream_service.h"
 
 namespace weir {
 namespace {
@@ -65,7 +65,7 @@ nlohmann::json MachineFingerprint() {
           {"transparent_huge_pages", FirstLine("/sys/kernel/mm/transparent_hugepage/enabled")},
           {"build", BuildId()},
           {"compiler", Compiler()},
-          {"grpc", grpc::Version()},
+          {"grpc", GrpcVersion()},
           {"protobuf", google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION)},
           {"allocator", Allocator()},
           {"kernel_target", KernelTarget()}};

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/load_peer.h"
 
-#include <grpcpp/completion_queue.h>
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/async_stream.h>
-
-#include <deque>
 #include <utility>
 #include <variant>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
-#include "net/completion_loop.h"
 #include "net/queued_service.h"
 #include "net/server_host.h"
 #include "net/session_host.h"
-#include "weir/v1/parameter_service.grpc.pb.h"
+#include "tools/raw_stream_service.h"
 
 namespace weir {
 namespace {
@@ -58,117 +49,6 @@ class EchoHandler final : public SessionHandler {
   SessionHost* const host_;
 };
 
-// Streams of messages that come back as they are. One loop, so a stream's state needs no lock.
-class RawEcho final : public QueuedService {
- public:
-  grpc::Service* service() override { return &service_; }
-
-  void Begin(const std::vector<CompletionLoop*>& loops) override {
-    queue_ = static_cast<grpc::ServerCompletionQueue*>(loops.front()->queue());
-    Accept();
-  }
-
-  void End() override {
-    absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(
-        +[](int* streams) { return *streams == 0; }, &streams_));
-  }
-
- private:
-  using Service = v1::ParameterService::WithRawMethod_Session<v1::ParameterService::Service>;
-
-  // Deletes itself when its last operation has ended.
-  class Stream {
-   public:
-    explicit Stream(RawEcho* echo) : echo_(echo) {
-      echo_->service_.RequestSession(&context_, &stream_, echo_->queue_, echo_->queue_, &accept_);
-    }
-
-    void OnAccepted(bool ok) {
-      if (!ok) return Leave();  // the server is being shut down
-      echo_->Accept();
-      Read();
-      Leave();
-    }
-    void OnRead(bool ok) {
-      if (ok) {
-        waiting_.push_back(std::move(incoming_));
-        incoming_ = grpc::ByteBuffer();
-        Read();
-      } else {
-        ended_ = true;
-      }
-      Continue();
-      Leave();
-    }
-    void OnWritten(bool ok) {
-      writing_ = false;
-      if (!ok) {
-        ended_ = true;
-        waiting_.clear();
-      }
-      Continue();
-      Leave();
-    }
-    void OnFinished(bool) { Leave(); }
-
-   private:
-    void Read() {
-      ++operations_;
-      stream_.Read(&incoming_, &read_);
-    }
-    void Continue() {
-      if (writing_ || finishing_) return;
-      if (!waiting_.empty()) {
-        writing_ = true;
-        ++operations_;
-        outgoing_ = std::move(waiting_.front());
-        waiting_.pop_front();
-        stream_.Write(outgoing_, &write_);
-      } else if (ended_) {
-        finishing_ = true;
-        ++operations_;
-        stream_.Finish(grpc::Status::OK, &finish_);
-      }
-    }
-    void Leave() {
-      if (--operations_ > 0) return;
-      RawEcho* const echo = echo_;
-      delete this;
-      echo->Ended();
-    }
-
-    RawEcho* const echo_;
-    grpc::ServerContext context_;
-    grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
-    MemberTag<Stream, &Stream::OnAccepted> accept_{this};
-    MemberTag<Stream, &Stream::OnRead> read_{this};
-    MemberTag<Stream, &Stream::OnWritten> write_{this};
-    MemberTag<Stream, &Stream::OnFinished> finish_{this};
-    grpc::ByteBuffer incoming_, outgoing_;
-    std::deque<grpc::ByteBuffer> waiting_;  // the sender's window bounds it
-    int operations_ = 1;                    // the accept
-    bool writing_ = false, ended_ = false, finishing_ = false;
-  };
-
-  void Accept() {
-    {
-      absl::MutexLock lock(&mu_);
-      ++streams_;
-    }
-    new Stream(this);
-  }
-  void Ended() {
-    absl::MutexLock lock(&mu_);
-    --streams_;
-  }
-
-  Service service_;
-  grpc::ServerCompletionQueue* queue_ = nullptr;  // set by Begin
-  absl::Mutex mu_;
-  int streams_ ABSL_GUARDED_BY(mu_) = 0;  // those that wait for a client too
-};
-
 class Peer final : public LoadPeer {
  public:
   ~Peer() override {
@@ -179,7 +59,7 @@ class Peer final : public LoadPeer {
     ServerHost::Options options;
     options.address = address;
     if (mode == "net") {
-      options.queued = {&raw_};
+      options.queued = {raw_.get()};
     } else if (mode == "echo") {
       sessions_.AddShard(0, &handler_);
       options.queued = {sessions_.queued()};
@@ -195,7 +75,7 @@ class Peer final : public LoadPeer {
   const std::string& address() const override { return server_->address(); }
 
  private:
-  RawEcho raw_;
+  const std::unique_ptr<QueuedService> raw_ = MakeRawEcho();
   SessionHost sessions_;
   EchoHandler handler_{&sessions_};
   std::unique_ptr<ServerHost> server_;
