@@ -35,10 +35,10 @@ struct ChannelOptions {
 };
 
 // A channel of its own to `address`, host:port or unix:PATH: one connection that no other channel
-// shares, so that the lanes of a session and liveness do not wait for one another. TCP connects when
-// first used, without proxies; a Unix socket at once, and when that connection is lost the channel
-// is of no use any more. Never null; a bad address shows as UNAVAILABLE in the first call. Drop the last
-// reference on a thread of your own, never within a callback of gRPC's.
+// shares, so that the lanes of a session and liveness do not wait for one another. TCP connects
+// when first used, without proxies; a Unix socket at once, and when that connection is lost the
+// channel is of no use any more. Never null; a bad address shows as UNAVAILABLE in the first call.
+// Drop the last reference on a thread of your own, never within a callback of gRPC's.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
                                            const ChannelOptions& options = {});
 

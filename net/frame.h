@@ -202,7 +202,7 @@ struct ErrorReplyFrame {
 };
 
 struct ServerFrame {
-  // Not on the wire: a pull's only answer, which may overtake what waits before it when it is small.
+  // Not on the wire: a pull's only answer, which may overtake what waits before it when small.
   bool hurry = false;
   uint64_t request_id = 0;
   uint64_t epoch = 0;

@@ -359,9 +359,9 @@ Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
     return Status(StatusCode::kInternal,
                   "the coordinator's answer to Join lacks workers, gradient_shards or the lease");
   }
-  const absl::StatusOr<Transport> transport =
-      options.transport.empty() ? TransportOf(joined->settings().transport())
-                                : TransportOf(options.transport);
+  const absl::StatusOr<Transport> transport = options.transport.empty()
+                                                  ? TransportOf(joined->settings().transport())
+                                                  : TransportOf(options.transport);
   if (!transport.ok()) return ToStatus(transport.status());
   const absl::Duration lease = absl::Milliseconds(joined->lease_ms());
   return std::unique_ptr<Worker>(new ClusterWorker(options, MakeJobInfo(*joined), *transport,
