@@ -22,6 +22,15 @@ namespace {
 constexpr uint64_t kMaxBytesInFlight = uint64_t{32} << 20;
 constexpr size_t kMaxRequestsInFlight = 64;
 
+// Whoever waits for the weights has nothing else to do: a server that does nothing any more is
+// given up within 5 seconds, before its lease ends.
+ChannelOptions ReaderChannel() {
+  ChannelOptions options;
+  options.keepalive_interval = absl::Seconds(2);
+  options.keepalive_timeout = absl::Seconds(3);
+  return options;
+}
+
 // The shard's socket where it can be used, else its address: a reader may be on any host.
 std::string AddressOf(const JobStatus& job, uint32_t shard, const std::string& host_key) {
   const ShardAddress& address = job.layout.shard_addresses[shard];
@@ -45,8 +54,8 @@ class ShardReader : public SessionClientHandler {
     for (const SliceSpec& slice : job.layout.slices) {
       if (slice.shard == shard) slices_.push_back(slice);
     }
-    client_ =
-        std::make_unique<SessionClient>(MakeChannel(AddressOf(job, shard, host_key)), loop, this);
+    client_ = std::make_unique<SessionClient>(
+        MakeChannel(AddressOf(job, shard, host_key), ReaderChannel()), loop, this);
     HelloFrame hello;
     hello.job_id = std::string(job.job_id.begin(), job.job_id.end());
     hello.job_token = job_token;
