@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -176,15 +177,18 @@ TEST_F(DataLoopTest, AShardThatFloodsABusyWorkerIsDroppedWithASentence) {
   Start(/*max_bytes=*/4 << 20);
   ASSERT_TRUE(Pull().ok());
   absl::Notification busy, go_on;
-  loop_->Call(
-      [&](Client&, uint64_t, absl::Time, ClientEffects*) {
-        busy.Notify();
-        go_on.WaitForNotification();
-      },
-      [](CompleteEffect&) {});
+  std::thread caller([&] {  // whoever calls handles its call
+    loop_->Call(
+        [&](Client&, uint64_t, absl::Time, ClientEffects*) {
+          busy.Notify();
+          go_on.WaitForNotification();
+        },
+        [](CompleteEffect&) {});
+  });
   busy.WaitForNotification();
   shard_.Flood(64);  // of which the sockets hold a part
   go_on.Notify();
+  caller.join();
   EXPECT_TRUE(shard_.AwaitBound(2)) << "the worker did not come back on a new connection";
   EXPECT_TRUE(Logged("more than 4194304 bytes or 262144 events wait for the worker's thread"));
   EXPECT_TRUE(Pull().ok());
