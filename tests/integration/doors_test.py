@@ -82,8 +82,8 @@ class DoorsTest(cluster.ClusterTest):
 
     def test_the_load_test_refuses_what_it_does_not_know(self):
         self.assertIn("resnet50", self.load("--profile=resnet51", code=2))
-        self.assertIn("not yet", self.load("--transport=shm", code=2))
-        self.assertIn("not yet", self.load("--codec=bf16", code=2))
+        self.assertIn("wants one of auto, tcp, uds, shm, got 'quic'", self.load("--transport=quic", code=2))
+        self.assertIn("wants one of f32, f16, bf16, int8, got 'int9'", self.load("--codec=int9", code=2))
         self.assertIn("--steps", self.load("--stpes=3", code=2))
         self.assertIn("--servers=-1: from 1 to 64", self.load("--servers=-1", code=2))
         self.assertNotIn("as_worker", self.load("--help"))
