@@ -29,6 +29,7 @@ constexpr absl::Duration kFillingInterval =
 constexpr absl::Duration kQuietJoin = absl::Seconds(1);  // no answer for longer: say so, once
 constexpr absl::Duration kHeartbeatInterval = absl::Milliseconds(500);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(1);
+constexpr char kShmSocketName[] = "shm";
 
 // Sleeps for `time` or until one of `signals`, which it returns; 0: none.
 int Sleep(const sigset_t& signals, absl::Duration time) {
@@ -48,6 +49,8 @@ ServerProcess::~ServerProcess() {
   if (server_ != nullptr) server_->Shutdown(kShutdownGrace);
   for (auto& shard : shards_) shard->Stop();
   server_.reset();
+  shm_host_.reset();
+  shm_.reset();
   sessions_.reset();
 }
 
@@ -58,32 +61,49 @@ absl::Status ServerProcess::Listen() {
         absl::StrCat("the coordinator is at ", options_.coordinator, " and this server on ",
                      options_.host, ", which no other host can reach: give --host or --advertise"));
   }
-  sessions_ = std::make_unique<SessionHost>();
+  MakeSockets();
+  SessionHost::Options sessions;
+  sessions.shm = shm_host_.get();
+  sessions_ = std::make_unique<SessionHost>(sessions);
   outlet_ = std::make_unique<HostOutlet>(sessions_.get());
   ServerHost::Options host;
   host.address = absl::StrCat(options_.host, ":", options_.port);
   host.has_token = !options_.job_token.empty();
   host.services = options_.services;
   host.queued = {sessions_->queued()};
-  absl::Status status = ListenAt(std::move(host));
-  if (!status.ok()) return status;
+  host.sockets = sockets_.get();
+  absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
   const std::string& coordinator =
       options_.coordinator.empty() ? server_->address() : options_.coordinator;
   coordinator_ = std::make_unique<CoordinatorClient>(coordinator);
   return absl::OkStatus();
 }
 
-// A socket that cannot be had is no failure yet: most jobs do without.
-absl::Status ServerProcess::ListenAt(ServerHost::Options host) {
+// A socket, or shared memory, that cannot be had is no failure yet: most jobs do without.
+void ServerProcess::MakeSockets() {
   RemoveStaleSocketDirectories(options_.socket_bases);
   absl::StatusOr<std::unique_ptr<SocketDirectory>> sockets =
       SocketDirectory::Make(options_.socket_bases);
-  if (sockets.ok()) sockets_ = *std::move(sockets);
-  host.sockets = sockets_.get();
   no_socket_ = std::string(sockets.status().message());
-  absl::StatusOr<std::unique_ptr<ServerHost>> server = ServerHost::Start(host);
-  if (!server.ok()) return server.status();
-  server_ = *std::move(server);
+  if (!sockets.ok()) return;
+  sockets_ = *std::move(sockets);
+  const absl::Status shared = OpenShm();
+  if (!shared.ok()) LOG(WARNING) << "no shared memory: " << shared.message();
+}
+
+absl::Status ServerProcess::OpenShm() {
+  ShmRuntime::Options options;
+  options.spin = SpinTime(options_.spin, UsableCores(), /*spinners=*/2);
+  auto runtime = ShmRuntime::Start(options);
+  if (!runtime.ok()) return runtime.status();
+  ShmHost::Options door;
+  door.link.arena = (*runtime)->arena();
+  auto host = ShmHost::Open(sockets_->PathOf(kShmSocketName), (*runtime)->poller(), door);
+  if (!host.ok()) return host.status();
+  shm_ = *std::move(runtime);
+  shm_host_ = *std::move(host);
   return absl::OkStatus();
 }
 
@@ -92,6 +112,7 @@ absl::Status ServerProcess::SettleTransport() {
   const absl::StatusOr<Transport> transport =
       TransportOf(static_cast<uint32_t>(joined_.settings().transport()));
   if (!transport.ok()) return transport.status();
+  shares_weights_ = *transport == Transport::kAuto || *transport == Transport::kShm;
   if (*transport == Transport::kTcp) {
     if (sockets_ != nullptr) sockets_->Remove();
     return absl::OkStatus();
@@ -167,6 +188,7 @@ absl::Status ServerProcess::MakeShards() {
     server.shard = *options;
     server.shard.shard = shard;
     server.job_threads = options_.job_threads;
+    if (shares_weights_ && shm_ != nullptr) server.arena = shm_->arena();
     absl::StatusOr<std::unique_ptr<ShardServer>> made =
         ShardServer::Create(std::move(server), outlet_.get());
     if (!made.ok()) return made.status();
@@ -235,6 +257,7 @@ v1::SessionTotals ServerProcess::Sessions() {
   SessionCounts counts;
   counts.tcp = statistics.workers_over_tcp;
   counts.uds = statistics.workers_over_uds;
+  counts.shm = statistics.workers_over_shm;
   return ToProto(counts);
 }
 

@@ -15,6 +15,8 @@
 #include "net/coordinator_client.h"
 #include "net/server_host.h"
 #include "net/session_host.h"
+#include "net/shm_host.h"
+#include "net/shm_runtime.h"
 #include "net/socket_directory.h"
 #include "ps/host_outlet.h"
 #include "ps/shard_server.h"
@@ -38,9 +40,11 @@ class ServerProcess {
                             // the coordinator sees
     // Where to make the directory of a Unix socket, for workers on this host; empty: no socket.
     std::vector<std::string> socket_bases;
-    std::string host_key;                  // of this process; see core/host_key.h
-    std::string host_name;                 // for people
-    int job_threads = 0;                   // of each shard; 0: the shard's loop does the arithmetic
+    std::string host_key;   // of this process; see core/host_key.h
+    std::string host_name;  // for people
+    int job_threads = 0;    // of each shard; 0: its events' thread does the arithmetic
+    // How long to look for frames in shared memory before sleeping; zero where cores are few.
+    absl::Duration spin = absl::ZeroDuration();
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);
   };
@@ -61,7 +65,8 @@ class ServerProcess {
   absl::Status Serve(const sigset_t& signals);
 
  private:
-  absl::Status ListenAt(ServerHost::Options host);
+  void MakeSockets();
+  absl::Status OpenShm();
   std::string AdvertisedAddress() const;
   absl::Status SettleTransport();
   absl::Status Join(const sigset_t& signals);
@@ -81,11 +86,14 @@ class ServerProcess {
   std::unique_ptr<CoordinatorClient> coordinator_;
   v1::JoinReply joined_;
   bool installed_ = false;
-  std::string no_socket_;  // why there is none
+  std::string no_socket_;        // why there is none
+  bool shares_weights_ = false;  // the job's transport may be shared memory
   // Destroyed from the last to the first: the listener, the sessions, the shards that handle them.
   std::unique_ptr<HostOutlet> outlet_;
   std::vector<std::unique_ptr<ShardServer>> shards_;
   std::unique_ptr<SessionHost> sessions_;
+  std::unique_ptr<ShmRuntime> shm_;           // null: none
+  std::unique_ptr<ShmHost> shm_host_;         // the same
   std::unique_ptr<SocketDirectory> sockets_;  // null: none
   std::unique_ptr<ServerHost> server_;
 };

@@ -6,6 +6,8 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,8 @@
 #include "net/completion_loop.h"
 #include "net/frame_batch.h"
 #include "net/outbound_queue.h"
+#include "net/shm_link.h"
+#include "net/shm_poller.h"
 #include "net/status.h"
 
 namespace weir {
@@ -38,7 +42,12 @@ absl::Status FromStream(const grpc::Status& status) {
 // The gRPC stream. At most one read and one write are under way; `operations_` counts these, the
 // start and the finish. Reading goes on until the stream has ended, then it is finished, which
 // tells the status; it is over when all operations have ended. The operations keep it alive.
-class SessionClient::Stream final : public std::enable_shared_from_this<SessionClient::Stream> {
+//
+// When the server invites it to shared memory, it offers a link, and holds all frames back until
+// the server has taken it up; then they go and come by the link. That counts as an operation until
+// it has ended; it ends with the stream, and the stream with it.
+class SessionClient::Stream final : public ShmLinkHandler,
+                                    public std::enable_shared_from_this<SessionClient::Stream> {
  public:
   Stream(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
          SessionClientHandler* handler, const Options& options)
@@ -61,9 +70,10 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
   absl::Status Send(ClientFrame frame) {
     // Batches are between the two ends of the stream: nobody else needs to know of them.
     if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
-      hello->features |= kFeatureBatches;
+      hello->features |= kFeatureBatches | (options_.shm != nullptr ? kFeatureShm : 0);
     // A pull need not wait for the gradients before it: it asks for what is there.
     const bool hurry = std::holds_alternative<PullFrame>(frame.kind);
+    const uint64_t payload_bytes = PayloadBytes(frame);
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("a frame of ", wire.size(),
@@ -73,7 +83,7 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     {
       absl::MutexLock lock(&mu_);
       if (ended_) return absl::UnavailableError("the session has ended");
-      if (!queue_.Push(std::move(wire), 0, hurry)) {
+      if (!queue_.Push(std::move(wire), payload_bytes, hurry)) {
         return absl::ResourceExhaustedError(
             absl::StrCat("the session's queue is full: ", queue_.frames(), " frames wait"));
       }
@@ -84,11 +94,17 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
 
   void Cancel() { End(absl::CancelledError("the session was closed on this side")); }
 
-  // Returns at once on the loop, where OnClosed is what calls it.
-  void AwaitDone(bool on_loop) {
+  // Returns at once within OnClosed.
+  void AwaitDone() {
     absl::MutexLock lock(&mu_);
-    if (on_loop && closing_) return;
+    if (closer_ == std::this_thread::get_id()) return;
     mu_.Await(absl::Condition(&done_));
+  }
+
+  SessionClient::Way way(std::string* why) const {
+    absl::MutexLock lock(&mu_);
+    *why = why_;
+    return way_;
   }
 
   // The stream stands, or never will: then the read tells so.
@@ -112,12 +128,16 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
       }
       stream_->Read(&incoming_, &read_tag_);  // fails when the stream has ended
     } else {
+      std::shared_ptr<ShmLink> link;
       {
         absl::MutexLock lock(&mu_);
         ended_ = true;
         queue_.Clear();
         ++operations_;
+        link = link_;
       }
+      // What the server has sent by it before is still handed on.
+      if (link != nullptr) link->Close(absl::UnavailableError("the stream has ended"));
       stream_->Finish(&finish_, &finish_tag_);
     }
     Release();
@@ -144,6 +164,37 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     Release();
   }
 
+  void OnUp() override {
+    {
+      absl::MutexLock lock(&mu_);
+      link_is_up_ = true;
+    }
+    Continue();
+  }
+  void OnWire(Payload&& wire, uint64_t) override {
+    absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
+    if (!frame.ok()) return End(frame.status());
+    if (!muted()) handler_->OnFrame(*std::move(frame), wire.size());
+  }
+  void OnSent(uint64_t) override {}
+  void OnClosed(const absl::Status& status) override {
+    bool broken;
+    {
+      absl::MutexLock lock(&mu_);
+      // A server that has gone, or has ended the session, tells so by the stream's end.
+      const bool gone = absl::IsUnavailable(status) || absl::IsCancelled(status);
+      broken = !ended_ && (!gone || !link_is_up_);
+      if (broken) {
+        way_ = SessionClient::Way::kBroken;
+        why_ = std::string(status.message());
+      }
+    }
+    if (broken) {
+      End(absl::UnavailableError(absl::StrCat("shared memory failed: ", status.message())));
+    }
+    Release();
+  }
+
  private:
   void Receive() {
     const Payload wire = FromByteBuffer(incoming_);
@@ -151,12 +202,39 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
     absl::StatusOr<std::vector<ServerFrame>> frames = DecodeServerFrames(wire, options_.limits);
     if (!frames.ok()) return End(frames.status());
     for (ServerFrame& frame : *frames) {
-      if (const auto* const hello = std::get_if<HelloReplyFrame>(&frame.kind)) {
-        absl::MutexLock lock(&mu_);
-        batches_ = (hello->features & kFeatureBatches) != 0;
-      }
+      if (const auto* const hello = std::get_if<HelloReplyFrame>(&frame.kind)) Greeted(*hello);
       if (!muted()) handler_->OnFrame(std::move(frame), wire.size() / frames->size());
     }
+  }
+
+  // What the server's end of the stream offers.
+  void Greeted(const HelloReplyFrame& hello) {
+    {
+      absl::MutexLock lock(&mu_);
+      batches_ = (hello.features & kFeatureBatches) != 0;
+    }
+    ShmKey key;
+    if (options_.shm == nullptr || (hello.features & kFeatureShm) == 0 ||
+        hello.shm_key.size() != key.size()) {
+      return;
+    }
+    std::copy(hello.shm_key.begin(), hello.shm_key.end(), key.begin());
+    ShmLink::Options link_options;
+    link_options.arena = options_.arena;
+    auto link = ShmLink::Offer(hello.shm_socket, key, std::move(link_options));
+    {
+      absl::MutexLock lock(&mu_);
+      if (!link.ok()) {  // the session is as it was
+        way_ = SessionClient::Way::kNoMemory;
+        why_ = std::string(link.status().message());
+        return;
+      }
+      if (ended_) return;
+      link_ = *link;
+      way_ = SessionClient::Way::kShm;
+      ++operations_;
+    }
+    options_.shm->Add(*std::move(link), this);
   }
 
   // An operation has ended. After the last one, which comes after the finish, all is over.
@@ -166,13 +244,14 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
       absl::MutexLock lock(&mu_);
       if (--operations_ > 0 || !finished_) return;
       last = status_.ok() ? FromStream(finish_) : status_;
-      closing_ = true;
+      closer_ = std::this_thread::get_id();
     }
     // The handler may let go of the client, and so of this.
     const std::shared_ptr<Stream> self = std::move(self_);
     handler_->OnClosed(last);
     absl::MutexLock lock(&mu_);
     done_ = true;
+    closer_ = std::thread::id();
   }
 
   bool muted() const {
@@ -182,29 +261,50 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
 
   // Cancels the stream, for a reason of this side. Reading and writing then fail, which ends it.
   void End(const absl::Status& reason) {
+    std::shared_ptr<ShmLink> link;
     {
       absl::MutexLock lock(&mu_);
       if (!ended_ && status_.ok()) status_ = reason;
       ended_ = true;
       muted_ = true;
       queue_.Clear();
+      link = link_;
     }
+    if (link != nullptr) link->Close(absl::CancelledError("the session was ended"));
     context_.TryCancel();
   }
 
   // Writes the next frames, if it is time.
   void Continue() {
+    while (ContinueOnce()) continue;
+  }
+
+  // True: a frame has been taken at once; there may be more.
+  bool ContinueOnce() {
     std::vector<Payload> wires;
+    std::shared_ptr<ShmLink> link;
+    uint64_t payload_bytes = 0;
     {
       absl::MutexLock lock(&mu_);
-      if (!started_ || queue_.is_writing() || !queue_.has_waiting()) return;
-      queue_.Start(batches_);
+      if (!started_ || queue_.is_writing() || !queue_.has_waiting()) return false;
+      link = link_;
+      if (link != nullptr && !link_is_up_) return false;
+      queue_.Start(batches_ && link == nullptr);
+      payload_bytes = queue_.writing().front().payload_bytes;
       for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
-      ++operations_;
+      if (link == nullptr) ++operations_;
     }
     // Not under the lock, and yet alone: queue_.is_writing() keeps others out until OnWritten.
-    stream_->Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedClientFrames(wires)),
-                   &write_tag_);
+    if (link == nullptr) {
+      stream_->Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedClientFrames(wires)),
+                     &write_tag_);
+      return false;
+    }
+    // It says by OnClosed that it has ended.
+    link->Send(std::move(wires[0]), payload_bytes, this).IgnoreError();
+    absl::MutexLock lock(&mu_);
+    queue_.Finish();
+    return true;
   }
 
   const Options options_;
@@ -228,14 +328,18 @@ class SessionClient::Stream final : public std::enable_shared_from_this<SessionC
   bool ended_ ABSL_GUARDED_BY(mu_) = false;     // nothing new is queued
   bool muted_ ABSL_GUARDED_BY(mu_) = false;     // this side has ended it: nothing more is handed on
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // the finish has ended
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;   // OnClosed has been called
   bool done_ ABSL_GUARDED_BY(mu_) = false;      // OnClosed has returned
+  std::thread::id closer_ ABSL_GUARDED_BY(mu_);         // the thread that is within OnClosed
+  std::shared_ptr<ShmLink> link_ ABSL_GUARDED_BY(mu_);  // null: frames go by the stream
+  bool link_is_up_ ABSL_GUARDED_BY(mu_) = false;
+  SessionClient::Way way_ ABSL_GUARDED_BY(mu_) = SessionClient::Way::kStream;
+  std::string why_ ABSL_GUARDED_BY(mu_);  // of way_
   int operations_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionLoop* loop,
                              SessionClientHandler* handler, Options options)
-    : loop_(loop), stream_(std::make_shared<Stream>(std::move(channel), loop, handler, options)) {
+    : stream_(std::make_shared<Stream>(std::move(channel), loop, handler, options)) {
   stream_->Begin();
 }
 
@@ -244,10 +348,11 @@ SessionClient::~SessionClient() { Close(); }
 absl::Status SessionClient::Send(ClientFrame&& frame) { return stream_->Send(std::move(frame)); }
 
 void SessionClient::Cancel() { stream_->Cancel(); }
+SessionClient::Way SessionClient::way(std::string* why) const { return stream_->way(why); }
 
 void SessionClient::Close() {
   stream_->Cancel();
-  stream_->AwaitDone(loop_->OnThread());
+  stream_->AwaitDone();
 }
 
 }  // namespace weir

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -18,8 +19,12 @@ class Channel;
 namespace weir {
 
 class CompletionLoop;
+class ShmArena;
+class ShmPoller;
 
-// Whoever uses a session. Calls come on the client's loop, never under a lock of the client.
+// Whoever uses a session. Calls come on the client's loop or, once its frames travel in shared
+// memory, on the thread of the ShmPoller, never under a lock of the client. They come in order, but
+// one may begin on the second thread while the one before still runs on the first.
 class SessionClientHandler {
  public:
   virtual ~SessionClientHandler() = default;
@@ -47,6 +52,11 @@ class SessionClient {
     size_t max_queued_frames =
         262144;  // not yet taken by the transport; credits keep a session well below
     uint64_t max_queued_bytes = uint64_t{320} << 20;  // the same, of whole frames
+    // What looks after links in shared memory, and where the payloads lie that they need not copy
+    // (may be null). With it a session asks for shared memory and moves there, when the server
+    // invites it and there is memory for it. Borrowed; polls until the client is closed.
+    ShmPoller* shm = nullptr;
+    std::shared_ptr<ShmArena> arena;
   };
 
   // Starts to open a stream on `channel` (net/channel.h); frames may be sent at once. How opening
@@ -72,12 +82,20 @@ class SessionClient {
   void Cancel();
 
   // Cancel, and waits until OnClosed has returned: no call of the handler runs or comes any more.
-  // REQUIRES: not called on the loop, unless OnClosed has been called.
+  // REQUIRES: not called within the handler, unless within OnClosed, where it returns at once.
   void Close();
+
+  // How the session travels.
+  enum class Way {
+    kStream,    // on its stream: shared memory was not asked for or not offered
+    kNoMemory,  // on its stream, because shared memory could not be had; `why` tells
+    kShm,       // in shared memory
+    kBroken,    // it ended because of its shared memory: connect again without
+  };
+  Way way(std::string* why) const;
 
  private:
   class Stream;
-  CompletionLoop* const loop_;
   std::shared_ptr<Stream> stream_;
 };
 

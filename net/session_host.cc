@@ -21,6 +21,7 @@
 #include "net/completion_loop.h"
 #include "net/frame_batch.h"
 #include "net/outbound_queue.h"
+#include "net/shm_host.h"
 #include "net/status.h"
 #include "weir/v1/parameter_service.grpc.pb.h"
 
@@ -59,6 +60,14 @@ class SessionHost::Core final : public QueuedService {
     absl::MutexLock lock(&mu_);
     ++(over_socket ? workers_over_uds_ : workers_over_tcp_);
   }
+  // A worker's session has moved from its socket to shared memory.
+  void CountMove() {
+    absl::MutexLock lock(&mu_);
+    --workers_over_uds_;
+    ++workers_over_shm_;
+  }
+  // Whom the link of that session belongs to; null: it has ended.
+  ShmLinkHandler* Welcome(SessionId id, std::shared_ptr<ShmLink> link);
   void Remove(SessionId id);
   std::shared_ptr<Stream> Find(SessionId id) const;
   std::vector<std::shared_ptr<Stream>> All() const;
@@ -83,13 +92,19 @@ class SessionHost::Core final : public QueuedService {
   uint64_t closed_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t workers_over_tcp_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t workers_over_uds_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t workers_over_shm_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);
 };
 
 // One stream. At most one read and one write are under way; `operations_` counts these and the
 // finish. The stream is finished when it is closing, nothing is being written and nothing waits; it
 // is over when that and all other operations have ended.
-class SessionHost::Stream final {
+//
+// Where the client wants it, the session moves to a link in shared memory: its hello's answer
+// invites it, and from when the link is there all frames go and come by it. The stream tells that
+// the client lives. The link counts as an operation until it has ended; it ends with the stream,
+// and the stream with it.
+class SessionHost::Stream final : public ShmLinkHandler {
  public:
   explicit Stream(Core* core)
       : core_(core), queue_(core->options().max_queued_frames, core->options().max_queued_bytes) {}
@@ -114,7 +129,7 @@ class SessionHost::Stream final {
   void Send(ServerFrame frame) {
     const size_t max_bytes = core_->options().limits.max_frame_bytes;
     auto* const hello_reply = std::get_if<HelloReplyFrame>(&frame.kind);
-    if (hello_reply != nullptr && client_batches()) hello_reply->features |= kFeatureBatches;
+    if (hello_reply != nullptr) Answer(hello_reply);
     Payload wire = EncodeFrame(frame);
     if (wire.size() > max_bytes) {
       return Close(absl::InternalError(absl::StrCat(
@@ -154,7 +169,7 @@ class SessionHost::Stream final {
       if (!closing_) status_ = status;
       closing_ = true;
       queue_.Clear();
-      if (queue_.is_writing()) context_.TryCancel();
+      if (queue_.is_writing() && link_ == nullptr) context_.TryCancel();
     }
     Continue();
   }
@@ -211,6 +226,35 @@ class SessionHost::Stream final {
 
   void OnFinished(bool) { Release(); }
 
+  // The client has come to where it was invited to. False: too late.
+  bool MoveTo(std::shared_ptr<ShmLink> link) {
+    absl::MutexLock lock(&mu_);
+    if (closing_) return false;
+    link_ = std::move(link);
+    ++operations_;
+    if (is_worker_) core_->CountMove();
+    return true;
+  }
+
+  void OnUp() override {}  // of the other end
+  void OnWire(Payload&& wire, uint64_t) override {
+    const absl::Status status = closing() ? absl::OkStatus() : Receive(wire);
+    if (!status.ok()) Close(status);
+  }
+  void OnSent(uint64_t payload_bytes) override {
+    SessionHandler* handler;
+    {
+      absl::MutexLock lock(&mu_);
+      handler = handler_;
+    }
+    handler->OnSent(id_, payload_bytes);
+  }
+  void OnClosed(const absl::Status& status) override {
+    // Ended by the client, or for what it did. A stream that has ended first has its own status.
+    Close(absl::IsUnavailable(status) || absl::IsCancelled(status) ? absl::OkStatus() : status);
+    Release();
+  }
+
  private:
   bool client_batches() const {
     absl::MutexLock lock(&mu_);
@@ -242,10 +286,33 @@ class SessionHost::Stream final {
     core_->Remove(id_);  // the last reference, unless someone is looking at it just now
   }
 
+  // Completes the answer to a hello with what is between the two ends of the stream.
+  void Answer(HelloReplyFrame* reply) {
+    bool invite;
+    {
+      absl::MutexLock lock(&mu_);
+      if (batches_) reply->features |= kFeatureBatches;
+      invite = wants_shm_ && over_socket_ && !closing_;
+    }
+    ShmHost* const shm = core_->options().shm;
+    if (!invite || shm == nullptr) return;
+    const absl::StatusOr<ShmKey> key = shm->Invite(
+        [core = core_, id = id_](auto link) { return core->Welcome(id, std::move(link)); });
+    if (!key.ok()) return;  // the session stays on its stream
+    reply->features |= kFeatureShm;
+    reply->shm_socket = shm->path();
+    reply->shm_key.assign(key->begin(), key->end());
+    absl::MutexLock lock(&mu_);
+    shm_key_ = *key;
+  }
+
   // Decodes what was read and hands it on.
   absl::Status Receive() {
     const Payload wire = FromByteBuffer(incoming_);
     incoming_.Clear();
+    return Receive(wire);
+  }
+  absl::Status Receive(const Payload& wire) {
     absl::StatusOr<std::vector<ClientFrame>> frames =
         DecodeClientFrames(wire, core_->options().limits);
     if (!frames.ok()) return frames.status();
@@ -280,6 +347,7 @@ class SessionHost::Stream final {
         handler_ = handler;
         is_worker_ = hello->role == SessionRole::kWorker;
         batches_ = (hello->features & kFeatureBatches) != 0;
+        wants_shm_ = (hello->features & kFeatureShm) != 0;
       }
       handler->OnOpen(id_, context_.peer());
     }
@@ -289,27 +357,52 @@ class SessionHost::Stream final {
 
   // Writes the next frames, or finishes a closing stream, if it is time for either.
   void Continue() {
+    while (ContinueOnce()) continue;
+  }
+
+  // True: a frame has been taken at once; there may be more to do.
+  bool ContinueOnce() {
     std::vector<Payload> wires;
+    std::shared_ptr<ShmLink> link;
+    uint64_t payload_bytes = 0;
     absl::optional<grpc::Status> last;
+    absl::optional<ShmKey> key;
     {
       absl::MutexLock lock(&mu_);
-      if (finished_ || queue_.is_writing()) return;
+      if (finished_ || queue_.is_writing()) return false;
+      link = link_;
       if (queue_.has_waiting()) {
-        queue_.Start(batches_);
+        queue_.Start(batches_ && link == nullptr);
+        payload_bytes = queue_.writing().front().payload_bytes;
         for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
       } else if (closing_) {
         finished_ = true;
         last = ToGrpcStatus(status_);
+        key = shm_key_;
       } else {
-        return;
+        return false;
       }
-      ++operations_;
+      if (last || link == nullptr) ++operations_;
     }
     // Not under the lock, and yet alone: queue_.is_writing() keeps others out until OnWritten,
     // finished_ for ever.
-    if (last) return stream_.Finish(*last, &finish_tag_);
-    stream_.Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedServerFrames(wires)),
-                  &write_tag_);
+    if (last) {
+      if (key) core_->options().shm->Withdraw(*key);
+      // What the link has taken is still read by the client.
+      if (link != nullptr) link->Close(absl::UnavailableError("the session has ended"));
+      stream_.Finish(*last, &finish_tag_);
+      return false;
+    }
+    if (link == nullptr) {
+      stream_.Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedServerFrames(wires)),
+                    &write_tag_);
+      return false;
+    }
+    // It says by OnClosed that it has ended.
+    link->Send(std::move(wires[0]), payload_bytes, this).IgnoreError();
+    absl::MutexLock lock(&mu_);
+    queue_.Finish();
+    return true;
   }
 
   // DEADLINE_EXCEEDED: no hello in time. RESOURCE_EXHAUSTED: the client does not read, or not fast
@@ -325,9 +418,11 @@ class SessionHost::Stream final {
       return absl::ResourceExhaustedError(
           "the session was closed and its last answers are not read");
     }
-    if (queue_.idle() || written_ != written_before_) write_deadline_ = absl::InfiniteFuture();
-    written_before_ = written_;
-    if (!queue_.idle() && Expired(now, options.write_timeout, &write_deadline_)) {
+    const bool idle = link_ == nullptr ? queue_.idle() : !link_->waiting();
+    const uint64_t progress = link_ == nullptr ? written_ : link_->progress();
+    if (idle || progress != progress_before_) write_deadline_ = absl::InfiniteFuture();
+    progress_before_ = progress;
+    if (!idle && Expired(now, options.write_timeout, &write_deadline_)) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "the session has not read an answer for ", absl::FormatDuration(options.write_timeout)));
     }
@@ -356,14 +451,17 @@ class SessionHost::Stream final {
   mutable absl::Mutex mu_;
   OutboundQueue queue_ ABSL_GUARDED_BY(mu_);
   SessionHandler* handler_ ABSL_GUARDED_BY(mu_) = nullptr;
-  bool is_worker_ ABSL_GUARDED_BY(mu_) = false;  // as its hello says, both
+  bool is_worker_ ABSL_GUARDED_BY(mu_) = false;  // as its hello says, and what follows
   bool batches_ ABSL_GUARDED_BY(mu_) = false;
+  bool wants_shm_ ABSL_GUARDED_BY(mu_) = false;
+  absl::optional<ShmKey> shm_key_ ABSL_GUARDED_BY(mu_);  // of its invitation
+  std::shared_ptr<ShmLink> link_ ABSL_GUARDED_BY(mu_);   // null: frames go by the stream
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   bool closing_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is read or queued
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
   int operations_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;         // frames
-  uint64_t written_before_ ABSL_GUARDED_BY(mu_) = 0;  // at the last Tick
+  uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;          // frames
+  uint64_t progress_before_ ABSL_GUARDED_BY(mu_) = 0;  // at the last Tick
   absl::Time hello_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   absl::Time write_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   absl::Time close_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
@@ -433,6 +531,11 @@ void SessionHost::Core::Admit(std::shared_ptr<Stream> stream) {
                          "this process serves ", options_.max_sessions, " sessions already")));
 }
 
+ShmLinkHandler* SessionHost::Core::Welcome(SessionId id, std::shared_ptr<ShmLink> link) {
+  const std::shared_ptr<Stream> session = Find(id);
+  return session != nullptr && session->MoveTo(std::move(link)) ? session.get() : nullptr;
+}
+
 void SessionHost::Core::Remove(SessionId id) {
   std::shared_ptr<Stream> session;  // dies after the lock
   absl::MutexLock lock(&mu_);
@@ -464,6 +567,7 @@ SessionHost::Statistics SessionHost::Core::statistics() const {
   statistics.closed = closed_;
   statistics.workers_over_tcp = workers_over_tcp_;
   statistics.workers_over_uds = workers_over_uds_;
+  statistics.workers_over_shm = workers_over_shm_;
   return statistics;
 }
 

@@ -15,6 +15,8 @@
 
 namespace weir {
 
+class ShmHost;
+
 // Names a session of a SessionHost; from 1, never used twice.
 using SessionId = uint64_t;
 
@@ -34,8 +36,9 @@ class SessionHandler {
   // soon.
   virtual void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) = 0;
   // A frame given to Send with `payload_bytes` of payload has left the session's queue for the
-  // transport (its payload stays borrowed until the bytes are written). The next one leaves when
-  // this has returned. Not called for frames that were dropped because the session ended.
+  // transport (its payload stays borrowed until the bytes are written), or, in shared memory, the
+  // client has let go of its payload. Not called for frames that were dropped because the session
+  // ended.
   virtual void OnSent(SessionId id, uint64_t payload_bytes) = 0;
   // The stream has ended, whoever ended it. Frames given to Send since are dropped.
   virtual void OnClosed(SessionId id) = 0;
@@ -64,6 +67,9 @@ class SessionHost {
     absl::Duration hello_timeout = absl::Seconds(10);  // then DEADLINE_EXCEEDED
     absl::Duration write_timeout =
         absl::Seconds(30);  // without any frame taken while some wait: RESOURCE_EXHAUSTED
+    // Where sessions over a Unix socket may move to shared memory; borrowed, and its poller runs,
+    // until the server has been shut down. Null: nowhere.
+    ShmHost* shm = nullptr;
   };
 
   struct Statistics {
@@ -75,6 +81,7 @@ class SessionHost {
     // connection.
     uint64_t workers_over_tcp = 0;
     uint64_t workers_over_uds = 0;
+    uint64_t workers_over_shm = 0;  // that have moved on from their socket to shared memory
   };
 
   explicit SessionHost(Options options);

@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<ShardServer>> ShardServer::Create(Options options
 ShardServer::ShardServer(Options options, SessionOutlet* outlet)
     : options_(std::move(options)),
       outlet_(outlet),
+      pool_(BufferPool::kNoLimit, options_.arena),
       shard_(options_.shard, &pool_),
       max_requests_(shard_.max_requests()) {}
 

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/arena.h"
 #include "core/buffer.h"
 #include "net/session_host.h"
 #include "ps/job_threads.h"
@@ -55,6 +56,7 @@ class ShardServer : public SessionHandler {
   struct Options {
     ShardOptions shard;
     int job_threads = 0;                // 0: jobs run in the turn
+    std::shared_ptr<Arena> arena;       // where weights lie, as far as it reaches; null: the heap
     std::function<absl::Time()> clock;  // for tests; not set: steady, and it must not go back
   };
 

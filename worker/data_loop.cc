@@ -15,7 +15,7 @@ namespace {
 
 // Of others', that a caller handles beside its own: what came in while it cut its call into frames.
 constexpr size_t kCallersEvents = 16;
-constexpr size_t kAllEvents = ~size_t{0};
+constexpr size_t kAllEvents = ~size_t{0};  // for the threads that bring frames
 
 ChannelOptions PayloadChannel() {
   ChannelOptions options;
@@ -28,23 +28,27 @@ ChannelOptions PayloadChannel() {
 // One stream to a shard: what arrives goes to the mailbox.
 class DataLoop::Connection : public SessionClientHandler {
  public:
-  Connection(DataLoop* loop, uint64_t id, const std::string& address)
+  Connection(DataLoop* loop, const ConnectEffect& connect, const SessionClient::Options& options)
       : loop_(loop),
-        id_(id),
-        session_(MakeChannel(address, PayloadChannel()), &loop->loop_, this) {}
+        id_(connect.connection),
+        shard_(connect.shard),
+        transport_(connect.transport),
+        address_(connect.address),
+        session_(MakeChannel(connect.address, PayloadChannel()), &loop->loop_, this, options) {}
 
   void OnFrame(ServerFrame&& frame, size_t wire_bytes) override {
     if (flooding_) return;
+    const bool greeted = std::holds_alternative<HelloReplyFrame>(frame.kind);
     const uint64_t waiting = waiting_bytes_ += wire_bytes;
     // This lives until the event of OnClosed, the last of all, has run.
-    if (waiting <= loop_->options_.max_waiting_bytes &&
-        loop_->Post([this, wire_bytes, frame = std::move(frame)](absl::Time now,
-                                                                 ClientEffects* effects) mutable {
-          waiting_bytes_ -= wire_bytes;
-          loop_->client_.Receive(id_, std::move(frame), now, effects);
-        })) {
+    Event event = [this, greeted, wire_bytes, frame = std::move(frame)](
+                      absl::Time now, ClientEffects* effects) mutable {
+      waiting_bytes_ -= wire_bytes;
+      if (greeted) loop_->Greeted(id_);
+      loop_->client_.Receive(id_, std::move(frame), now, effects);
+    };
+    if (waiting <= loop_->options_.max_waiting_bytes && loop_->Post(std::move(event), kAllEvents))
       return;
-    }
     flooding_ = true;
     loop_->PostAlways([](absl::Time, ClientEffects*) {});  // wakes the loop, which drops it
   }
@@ -58,12 +62,18 @@ class DataLoop::Connection : public SessionClientHandler {
   }
 
   SessionClient& session() { return session_; }
+  uint32_t shard() const { return shard_; }
+  Transport transport() const { return transport_; }
+  const std::string& address() const { return address_; }
   // The mailbox held too much when a frame came, which is lost: the stream is of no use any more.
   bool flooding() const { return flooding_; }
 
  private:
   DataLoop* const loop_;
   const uint64_t id_;
+  const uint32_t shard_;
+  const Transport transport_;
+  const std::string address_;
   std::atomic<uint64_t> waiting_bytes_{0};  // of its frames in the mailbox
   std::atomic<bool> flooding_{false};       // set by gRPC's threads, read by the loop's
   SessionClient session_;                   // last: it calls the others at once
@@ -72,6 +82,7 @@ class DataLoop::Connection : public SessionClientHandler {
 DataLoop::DataLoop(Options options)
     : options_(std::move(options)),
       start_time_(absl::Now()),
+      pool_(BufferPool::kNoLimit, options_.shm != nullptr ? options_.shm->arena() : nullptr),
       client_(options_.client, &pool_),
       loop_([this] {
         CompletionLoop::Options loop;
@@ -85,7 +96,7 @@ DataLoop::DataLoop(Options options)
 
 DataLoop::~DataLoop() { Close(); }
 
-bool DataLoop::Post(Event event) {
+bool DataLoop::Post(Event event, size_t events) {
   bool drive = false;
   {
     absl::MutexLock lock(&mu_);
@@ -93,7 +104,7 @@ bool DataLoop::Post(Event event) {
     mail_.push_back(std::move(event));
     drive = TryTakeTurn();
   }
-  if (drive) Drive(loop_.OnThread() ? kAllEvents : kCallersEvents);
+  if (drive) Drive(events);
   return true;
 }
 
@@ -116,11 +127,12 @@ bool DataLoop::TryTakeTurn() {
 
 uint64_t DataLoop::Call(Begin begin, Done done) {
   const uint64_t call = next_call_++;
-  const bool posted =
-      Post([this, call, begin = std::move(begin), done](absl::Time now, ClientEffects* effects) {
+  const bool posted = Post(
+      [this, call, begin = std::move(begin), done](absl::Time now, ClientEffects* effects) {
         done_[call] = done;
         begin(client_, call, now, effects);
-      });
+      },
+      kCallersEvents);
   if (!posted) {
     CompleteEffect end;
     end.call = call;
@@ -155,15 +167,18 @@ void DataLoop::Stop(Status why) {
 }
 
 void DataLoop::Log(LogLevel level, std::string text) {
-  Post([this, level, text = std::move(text)](absl::Time, ClientEffects*) { Say(level, text); });
+  Post([this, level, text = std::move(text)](absl::Time, ClientEffects*) { Say(level, text); },
+       kCallersEvents);
 }
 
 std::string DataLoop::WaitsFor() {
-  Post([this](absl::Time, ClientEffects*) {
-    std::string text = client_.WaitsFor();
-    absl::MutexLock lock(&mu_);
-    waits_for_ = std::move(text);
-  });
+  Post(
+      [this](absl::Time, ClientEffects*) {
+        std::string text = client_.WaitsFor();
+        absl::MutexLock lock(&mu_);
+        waits_for_ = std::move(text);
+      },
+      kCallersEvents);
   absl::MutexLock lock(&mu_);
   return waits_for_;
 }
@@ -278,22 +293,35 @@ void DataLoop::CarryOut(ClientEffects* effects) {
 }
 
 absl::Status DataLoop::Open(const ConnectEffect& connect) {
-  const auto [said, first] = transports_.emplace(connect.shard, connect.transport);
-  if (first || said->second != connect.transport) {
-    Say(LogLevel::kInfo, absl::StrCat("to shard ", connect.shard, " by ",
-                                      TransportName(connect.transport), ", ", connect.address));
-    said->second = connect.transport;
-  }
+  SessionClient::Options options;
   if (connect.transport == Transport::kUds) {
     absl::Status safe = CheckSocket(std::string(absl::StripPrefix(connect.address, "unix:")));
-    if (!safe.ok()) {
-      Say(LogLevel::kWarning, std::string(safe.message()));
-      return safe;
+    if (!safe.ok()) return safe;
+    if (options_.shm != nullptr && without_shm_.count(connect.shard) == 0) {
+      options.shm = options_.shm->poller();
+      options.arena = options_.shm->arena();
     }
   }
-  connections_[connect.connection] =
-      std::make_unique<Connection>(this, connect.connection, connect.address);
+  connections_[connect.connection] = std::make_unique<Connection>(this, connect, options);
   return absl::OkStatus();
+}
+
+// Says how the session travels, when that is news.
+void DataLoop::Greeted(uint64_t connection) {
+  const auto at = connections_.find(connection);
+  if (at == connections_.end()) return;
+  const Connection& open = *at->second;
+  std::string why;
+  const SessionClient::Way way = at->second->session().way(&why);
+  const bool shared = way == SessionClient::Way::kShm;
+  const char* const name = shared ? "shm" : TransportName(open.transport());
+  std::string& said = ways_[open.shard()];
+  if (said == name) return;
+  said = name;
+  Say(LogLevel::kInfo, absl::StrCat("to shard ", open.shard(), " by ", name, ", ", open.address()));
+  if (way == SessionClient::Way::kNoMemory)
+    Say(LogLevel::kWarning, absl::StrCat("there is no shared memory for shard ", open.shard(), ": ",
+                                         why, "; its Unix socket serves"));
 }
 
 void DataLoop::Send(SendEffect* send) {
@@ -311,6 +339,12 @@ void DataLoop::OnClosed(uint64_t connection, const absl::Status& why, absl::Time
   const auto at = connections_.find(connection);
   if (at == connections_.end()) return;
   const absl::Status status = at->second->flooding() ? Flooded() : why;
+  std::string broken;
+  if (at->second->session().way(&broken) == SessionClient::Way::kBroken) {
+    Say(LogLevel::kWarning, absl::StrCat("shared memory with shard ", at->second->shard(),
+                                         " failed: ", broken, "; its Unix socket serves"));
+    without_shm_.insert(at->second->shard());
+  }
   connections_.erase(at);
   if (!absl::IsCancelled(status))
     Say(LogLevel::kWarning, absl::StrCat("a connection to a server ended: ", status.ToString()));

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -19,6 +20,7 @@
 #include "core/transport.h"
 #include "net/completion_loop.h"
 #include "net/session_client.h"
+#include "net/shm_runtime.h"
 #include "weir/worker.h"
 #include "worker/client.h"
 
@@ -45,6 +47,8 @@ class DataLoop {
     std::function<void(uint64_t newer_than)> fetch_layout;
     // May be empty. Called in the turn.
     std::function<void(LogLevel, const std::string&)> log;
+    // For sessions that may travel in shared memory; borrowed, outlives the loop. Null: none does.
+    ShmRuntime* shm = nullptr;
     // Of the frames of one shard in the mailbox, encoded. More than any shard lets a client ask for
     // at once.
     uint64_t max_waiting_bytes = uint64_t{320} << 20;
@@ -83,8 +87,8 @@ class DataLoop {
   using Event = std::function<void(absl::Time now, ClientEffects* effects)>;
   class Connection;
 
-  // False when the mailbox is full or closed.
-  bool Post(Event event);
+  // False when the mailbox is full or closed. `events`: see Drive.
+  bool Post(Event event, size_t events);
   // For the few events that must not be lost: one a call, a connection or a layout. Dropped when
   // closed.
   void PostAlways(Event event);
@@ -104,6 +108,7 @@ class DataLoop {
   // UNAVAILABLE: a Unix socket that is not there, or not safe to use.
   absl::Status Open(const ConnectEffect& connect);
   void Send(SendEffect* send);
+  void Greeted(uint64_t connection);
   void OnClosed(uint64_t connection, const absl::Status& why, absl::Time now,
                 ClientEffects* effects);
   absl::Status Flooded() const;  // what is said of a connection that DropFlooding ends
@@ -119,7 +124,8 @@ class DataLoop {
   Client client_;
   ClientEffects effects_;
   std::map<uint64_t, std::unique_ptr<Connection>> connections_;
-  std::map<uint32_t, Transport> transports_;  // by shard, as last said
+  std::map<uint32_t, std::string> ways_;  // by shard, as last said
+  std::set<uint32_t> without_shm_;        // shards whose sessions it has broken
   std::map<uint64_t, Done> done_;
 
   std::atomic<uint64_t> next_call_{1};  // only unique

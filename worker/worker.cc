@@ -15,6 +15,7 @@
 #include "core/pages.h"
 #include "core/transport.h"
 #include "net/coordinator_client.h"
+#include "net/shm_runtime.h"
 #include "worker/control.h"
 #include "worker/data_loop.h"
 #include "worker/memory_registry.h"
@@ -35,6 +36,30 @@ Result<T> Take(CompleteEffect& end) {
   return Status(StatusCode::kInternal, "a call ended with another kind of value");
 }
 
+// Null: the transport does without shared memory, or there are no descriptors for it.
+std::unique_ptr<ShmRuntime> StartShm(Transport transport, const Options& options) {
+  if (transport != Transport::kAuto && transport != Transport::kShm) return nullptr;
+  ShmRuntime::Options runtime;
+  runtime.spin = SpinTime(absl::FromChrono(options.spin), UsableCores(), /*spinners=*/2);
+  auto started = ShmRuntime::Start(runtime);
+  if (started.ok()) return *std::move(started);
+  if (options.log) {
+    options.log(LogLevel::kWarning,
+                absl::StrCat("there is no shared memory: ", started.status().message(),
+                             "; Unix sockets serve"));
+  }
+  return nullptr;
+}
+
+// Memory that servers of this host can read where it lies, as far as there is any.
+MemoryRegistry::Source SourceOf(ShmRuntime* shm) {
+  if (shm == nullptr) return MapPages;
+  return [shm](size_t bytes) -> absl::StatusOr<std::shared_ptr<void>> {
+    if (std::shared_ptr<void> shared = shm->Allocate(bytes)) return shared;
+    return MapPages(bytes);
+  };
+}
+
 // The Worker of a cluster: the coordinator through Control, the servers through DataLoop. Both call
 // back into it, so each is closed before either is destroyed.
 class ClusterWorker : public Worker {
@@ -45,7 +70,8 @@ class ClusterWorker : public Worker {
         job_(std::move(job)),
         transport_(transport),
         host_key_(ReadHostKey()),
-        memory_(options.max_memory_bytes, MapPages) {
+        shm_(StartShm(transport, options)),
+        memory_(options.max_memory_bytes, SourceOf(shm_.get())) {
     DataLoop::Options data;
     data.client.job_id = job_.job_id;
     data.client.job_token = token;
@@ -58,6 +84,7 @@ class ClusterWorker : public Worker {
     data.client.session_nonce = static_cast<uint64_t>(absl::GetCurrentTimeNanos());
     data.client.seed = job_.incarnation * 1000003 + job_.rank;
     data.client.default_deadline = deadline_;
+    data.shm = shm_.get();
     data.fetch_layout = [this](uint64_t newer_than) { control_->FetchLayout(newer_than); };
     data.log = options.log;
     data_ = std::make_shared<DataLoop>(std::move(data));
@@ -267,9 +294,10 @@ class ClusterWorker : public Worker {
   const JobInfo job_;
   const Transport transport_;
   const std::string host_key_;
-  MemoryRegistry memory_;             // self-synchronised
-  std::shared_ptr<DataLoop> data_;    // self-synchronised
-  std::unique_ptr<Control> control_;  // self-synchronised
+  const std::unique_ptr<ShmRuntime> shm_;  // null: none; self-synchronised
+  MemoryRegistry memory_;                  // self-synchronised
+  std::shared_ptr<DataLoop> data_;         // self-synchronised
+  std::unique_ptr<Control> control_;       // self-synchronised
 
   mutable absl::Mutex mu_;
   bool declared_ ABSL_GUARDED_BY(mu_) = false;
