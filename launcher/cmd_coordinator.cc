@@ -167,6 +167,7 @@ class Coordinator {
     RunSummary summary;
     summary.failure = FailureOf(service_.Status());
     Conclude(RunSummary::Status::kFailed, std::move(summary));
+    TakeSignal(kLingerLimit);  // `weir run` reads meanwhile whose failure it is
     return 1;
   }
 
