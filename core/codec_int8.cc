@@ -21,6 +21,7 @@ namespace HWY_NAMESPACE {
 
 using Integers = hn::RebindToSigned<FloatBits>;
 using Bytes = hn::Rebind<int8_t, Floats>;
+using BytesStored = hn::Rebind<uint8_t, Floats>;
 
 inline constexpr size_t kBlock = kInt8BlockElements;
 inline constexpr size_t kBlockBytes = sizeof(float) + kBlock;
@@ -51,30 +52,50 @@ HWY_INLINE uint32_t LargestMagnitude(const float* x) {
   return hn::GetLane(hn::MaxOfLanes(bits, largest));
 }
 
+// Added to a float of at most 2^22, this leaves its nearest integer (to even) in the lowest bits.
+inline constexpr float kToInteger = 0x1.8p23f;
+// Of a quotient that comes from the reciprocal of its divisor: it is off by less than 3 * 2^-24 of
+// itself, which is at most 127. One farther than that from the middle of two integers is rounded
+// like the quotient itself.
+inline constexpr float kSurelyNearest = 0.5f - 0x1p-15f;
+
+// The levels of 128 elements, and what they lose unless `lost` is null. With kExactly the elements
+// are divided by the scale; else, which is faster, multiplied by its reciprocal, and the result is
+// false, and of no use, when that may round one of them to another level.
+template <bool kExactly>
+HWY_INLINE bool EncodeLevels(const float* x, float scale, float* lost, uint8_t* q) {
+  const Floats d;
+  const FloatVector divisor = hn::Set(d, scale);
+  const FloatVector reciprocal = hn::Set(d, 1 / scale);
+  const FloatVector to_integer = hn::Set(d, kToInteger);
+  FloatVector farthest = hn::Zero(d);
+  for (size_t i = 0; i < kBlock; i += hn::Lanes(d)) {
+    const FloatVector value = hn::LoadU(d, x + i);
+    const FloatVector quotient = kExactly ? hn::Div(value, divisor) : hn::Mul(value, reciprocal);
+    const FloatVector sum = hn::Add(quotient, to_integer);
+    const FloatVector level = hn::Sub(sum, to_integer);
+    hn::StoreU(hn::TruncateTo(BytesStored(), hn::BitCast(FloatBits(), sum)), BytesStored(), q + i);
+    if (!kExactly) farthest = hn::Max(farthest, hn::Abs(hn::Sub(quotient, level)));
+    if (lost != nullptr) hn::StoreU(hn::Sub(value, hn::Mul(level, divisor)), d, lost + i);
+  }
+  return hn::AllTrue(d, hn::Lt(farthest, hn::Set(d, kSurelyNearest)));
+}
+
 // Encodes 128 elements. What they lose goes to `lost`, unless that is null. Returns whether they
 // are finite.
 HWY_INLINE bool EncodeBlock(const float* x, float* lost, char* out) {
-  const Floats d;
-  const Bytes db;
   const float scale = ScaleFor(LargestMagnitude(x));
   std::memcpy(out, &scale, sizeof scale);
-  int8_t* q = reinterpret_cast<int8_t*>(out + sizeof scale);
-  if (!(scale > 0)) {  // nothing but zeros, or poison
-    std::memset(q, 0, kBlock);
-    const bool finite = scale == 0;
-    if (lost != nullptr && finite) std::memcpy(lost, x, kBlock * sizeof(float));
-    if (lost != nullptr && !finite) std::memset(lost, 0, kBlock * sizeof(float));
-    return finite;
+  uint8_t* q = reinterpret_cast<uint8_t*>(out + sizeof scale);
+  if (HWY_LIKELY(scale > 0)) {
+    if (!EncodeLevels<false>(x, scale, lost, q)) EncodeLevels<true>(x, scale, lost, q);
+    return true;
   }
-  const FloatVector broadcast = hn::Set(d, scale);
-  for (size_t i = 0; i < kBlock; i += hn::Lanes(d)) {
-    const FloatVector value = hn::LoadU(d, x + i);
-    const auto level = hn::NearestInt(hn::Div(value, broadcast));
-    hn::StoreU(hn::DemoteTo(db, level), db, q + i);
-    if (lost == nullptr) continue;
-    hn::StoreU(hn::Sub(value, hn::Mul(hn::ConvertTo(d, level), broadcast)), d, lost + i);
-  }
-  return true;
+  std::memset(q, 0, kBlock);  // nothing but zeros, or poison
+  const bool finite = scale == 0;
+  if (lost != nullptr && finite) std::memcpy(lost, x, kBlock * sizeof(float));
+  if (lost != nullptr && !finite) std::memset(lost, 0, kBlock * sizeof(float));
+  return finite;
 }
 
 // Encodes `count` <= 128 elements by way of a whole block.
