@@ -296,7 +296,10 @@ absl::Status DataLoop::Open(const ConnectEffect& connect) {
   SessionClient::Options options;
   if (connect.transport == Transport::kUds) {
     absl::Status safe = CheckSocket(std::string(absl::StripPrefix(connect.address, "unix:")));
-    if (!safe.ok()) return safe;
+    if (!safe.ok()) {
+      Say(LogLevel::kWarning, std::string(safe.message()));
+      return safe;
+    }
     if (options_.shm != nullptr && without_shm_.count(connect.shard) == 0) {
       options.shm = options_.shm->poller();
       options.arena = options_.shm->arena();
