@@ -24,7 +24,7 @@ class SameBitsTest(cluster.ClusterTest):
         fixed = (*optimizer, "train.gradient_shards=3", "workers.count=3")
         first = self.weights(*fixed, "servers.count=1", "servers.shards=1")
         self.assertEqual(first, self.weights(*fixed, "servers.count=1", "servers.shards=1"), "a repeat")
-        transports = itertools.cycle(("uds", "tcp", "auto"))
+        transports = itertools.cycle(("uds", "tcp", "shm"))
         for servers, shards, slice_bytes in itertools.product((1, 2, 3, 5), (1, 3), (4096, None)):
             transport = next(transports)
             sets = [*fixed, f"servers.count={servers}", f"servers.shards={shards}", f"transport={transport}"]
@@ -42,7 +42,7 @@ class SameBitsTest(cluster.ClusterTest):
     def test_any_transport_gives_the_same_bits_and_the_summary_tells_which_it_was(self):
         fixed = (*SGD, "train.gradient_shards=3", "workers.count=3", "servers.count=2")
         hashes = set()
-        for transport, used in (("tcp", "tcp"), ("uds", "uds"), ("auto", "uds")):
+        for transport, used in (("tcp", "tcp"), ("uds", "uds"), ("shm", "shm"), ("auto", "shm")):
             summary = self.finish(cluster.DIGITS, *SHORT, *fixed, f"transport={transport}")
             hashes.add(summary["weights_sha256"])
             self.assertEqual(summary["transports"], {"tcp": 0, "uds": 0, "shm": 0, used: 6}, transport)

@@ -26,10 +26,10 @@ class TransportTest(cluster.ClusterTest):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def sockets(self):
-        """The paths of the sockets below the place for them."""
+    def sockets(self, *names):
+        """The paths of the sockets of these names, or of all, below the place for them."""
         return sorted(os.path.join(self.place, directory, name) for directory in os.listdir(self.place)
-                      for name in os.listdir(os.path.join(self.place, directory)))
+                      for name in os.listdir(os.path.join(self.place, directory)) if name in names or not names)
 
     def mode(self, path):
         return stat.S_IMODE(os.lstat(path).st_mode)
@@ -39,10 +39,10 @@ class TransportTest(cluster.ClusterTest):
             with self.assertRaises(ConnectionRefusedError):
                 s.connect(path)
 
-    def test_a_run_has_a_private_socket_a_server_and_leaves_none(self):
+    def test_a_run_has_private_sockets_for_each_server_and_leaves_none(self):
         run = self.start(cluster.DIGITS, *LONG, "servers.count=2")
         self.wait_for_step(run, 1)
-        self.assertEqual(len(self.sockets()), 2)
+        self.assertEqual([os.path.basename(path) for path in self.sockets()], ["grpc", "shm"] * 2)
         for path in self.sockets():
             self.assertTrue(stat.S_ISSOCK(os.lstat(path).st_mode))
             self.assertEqual(self.mode(path), 0o600)
@@ -74,17 +74,19 @@ class TransportTest(cluster.ClusterTest):
         self.assertEqual(run.left_behind(5), {})
         self.assertEqual(os.listdir(self.place), [])
 
-    def test_the_socket_of_a_killed_server_is_never_used_again_and_the_next_server_removes_it(self):
+    def test_the_sockets_of_a_killed_server_are_never_used_again_and_the_next_server_removes_them(self):
         job = hand_started.Cluster(self)
-        stale, = self.sockets()
+        stale = self.sockets()
+        self.assertEqual(len(stale), 2)
         job.processes["ps-0"].kill()
         job.processes["ps-0"].wait()
-        self.assertEqual(self.sockets(), [stale])
-        self.assert_nobody_listens(stale)
+        self.assertEqual(self.sockets(), stale)
+        for path in stale:
+            self.assert_nobody_listens(path)
         job.stop()
         hand_started.Cluster(self, directory="next")
-        self.assertEqual(len(self.sockets()), 1)
-        self.assertNotEqual(self.sockets(), [stale])
+        self.assertEqual(len(self.sockets()), 2)
+        self.assertFalse(set(self.sockets()) & set(stale))
 
     def test_workers_of_another_host_use_tcp_and_are_refused_where_the_job_wants_uds(self):
         sets = ("train.epochs=1", "transport=auto")
@@ -94,7 +96,7 @@ class TransportTest(cluster.ClusterTest):
             job.worker(rank)
         for rank in range(2):
             job.wait_for_worker(rank)
-        self.assertEqual(job.finish()["transports"], {"tcp": 1, "uds": 1, "shm": 0})
+        self.assertEqual(job.finish()["transports"], {"tcp": 1, "uds": 0, "shm": 1})
 
         job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=1, sets=("train.epochs=1", "transport=uds"),
                                    directory="uds", prefix=lambda role, rank: OTHER_HOST if role == "worker" else [])
@@ -105,7 +107,7 @@ class TransportTest(cluster.ClusterTest):
 
     def test_a_socket_that_is_not_private_any_more_is_not_used_but_tcp(self):
         job = hand_started.Cluster(self, topology=cluster.DIGITS, sets=("train.epochs=1",))
-        path, = self.sockets()
+        path, = self.sockets("grpc")
         os.chmod(os.path.dirname(path), 0o711)
         job.worker(0)
         job.wait_for_worker(0)
