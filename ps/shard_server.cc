@@ -15,6 +15,13 @@ namespace {
 
 constexpr int kMaxJobThreads = 256;
 
+// For how many rounds one keeps the turn; see Drive. A caller in a hurry to report that the server
+// lives sees to its own event. One that received a frame also does what that has caused, which is
+// seldom more than a few jobs, and is back at its sockets within some ten milliseconds.
+constexpr size_t kCallersRounds = 1;
+constexpr size_t kReceiversRounds = 64;
+constexpr size_t kAllRounds = ~size_t{0};
+
 absl::Time SteadyNow() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
@@ -65,7 +72,8 @@ void ShardServer::Stop() {
     stopping_ = true;
   }
   loop_.join();
-  job_threads_.reset();
+  std::unique_ptr<JobThreads> ended;  // not in the turn: one of its threads may wait for that
+  RunInTurn([&] { ended = std::move(job_threads_); });
 }
 
 absl::Status ShardServer::Install(const Layout& layout) {
@@ -112,7 +120,7 @@ void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) 
       drive = TryTakeTurn();
     }
   }
-  if (drive) Drive(nullptr);
+  if (drive) Drive(kReceiversRounds);
   if (!flood) return;
   outlet_->Close(
       id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
@@ -126,7 +134,7 @@ void ShardServer::Post(Event event) {
     mailbox_.push_back(std::move(event));
     drive = TryTakeTurn();
   }
-  if (drive) Drive(nullptr);
+  if (drive) Drive(kReceiversRounds);
 }
 
 bool ShardServer::TryTakeTurn() {
@@ -137,21 +145,28 @@ bool ShardServer::TryTakeTurn() {
 
 void ShardServer::RunInTurn(const std::function<void()>& run) {
   absl::Notification done;
-  bool drive = false;
-  bool ran = false;  // of this thread, when it drives
+  bool running, drive;
   {
     absl::MutexLock lock(&mu_);
-    if (!running_) return run();
-    mailbox_.push_back(Call{[&] {
-      run();
-      ran = true;
-      done.Notify();
-    }});
-    drive = TryTakeTurn();
+    running = running_;
+    if (running) {
+      mailbox_.push_back(Call{[&] {
+        run();
+        done.Notify();
+      }});
+      drive = TryTakeTurn();
+    } else {  // nobody would look into the mailbox
+      const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !turn_; };
+      mu_.Await(absl::Condition(&free));
+      drive = turn_ = true;
+    }
   }
-  // What others bring meanwhile is left to them and to ps-N: a caller in a hurry to report that the
-  // server lives must not be kept by its work.
-  if (drive) return Drive(&ran);
+  if (!running) {
+    run();
+    absl::MutexLock lock(&mu_);
+    return GiveTurnBack();
+  }
+  if (drive) return Drive(kCallersRounds);
   done.WaitForNotification();
 }
 
@@ -181,22 +196,23 @@ void ShardServer::Loop() {
       if (called && !HasWork() && Patience() > absl::ZeroDuration()) continue;  // wait anew
       turn_ = true;
     }
-    Drive(nullptr);
+    Drive(kAllRounds);
   }
 }
 
-void ShardServer::Drive(const bool* done) {
-  for (;;) {
+void ShardServer::GiveTurnBack() {
+  deadline_ = shard_.NextDeadline();
+  jobs_left_ = !jobs_.empty() && !stopping_;
+  turn_ = false;
+}
+
+void ShardServer::Drive(size_t rounds) {
+  for (size_t round = 0;; ++round) {
     TickIfDue();
     {
       absl::MutexLock lock(&mu_);
-      const bool idle = mailbox_.empty() && jobs_.empty();
-      if (idle || (done != nullptr && *done)) {
-        deadline_ = shard_.NextDeadline();
-        jobs_left_ = !jobs_.empty();
-        turn_ = false;
-        return;
-      }
+      const bool idle = mailbox_.empty() && (jobs_.empty() || stopping_);
+      if (idle || round == rounds) return GiveTurnBack();
       events_.swap(mailbox_);
       load_.clear();
     }

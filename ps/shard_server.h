@@ -44,10 +44,11 @@ class SessionOutlet {
 // a frame is handled, applied and answered on the thread that received it, without a hand-over.
 // Nobody waits for the turn but Install, totals and status. What one session may have in the
 // mailbox is bounded by its credits, and more closes the session. Jobs run in the turn, between
-// events, or on `job_threads` threads. A thread of the server's own, "ps-N", keeps the deadlines
-// and handles what those leave behind that took the turn for one event only. Time is a steady
-// clock. The outlet may call OnSent and OnClosed from within; other public methods must not be
-// called from there.
+// events, or on `job_threads` threads. Whoever brings an event has sockets to read, or a lease to
+// renew, so that it keeps the turn for a bounded number of rounds; a thread of the server's own,
+// "ps-N", handles what is left then, the first weights of a large model say, and keeps the
+// deadlines. Time is a steady clock. The outlet may call OnSent and OnClosed from within; other
+// public methods must not be called from there.
 //
 // Life: Start; Install when there is a layout; Stop. After Stop events are dropped, totals and
 // status stay as they were.
@@ -75,7 +76,7 @@ class ShardServer : public SessionHandler {
   // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the
   // first weights are there. May come before Start.
   absl::Status Install(const Layout& layout);
-  // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are out are
+  // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are not done are
   // abandoned.
   void Stop();
 
@@ -120,7 +121,7 @@ class ShardServer : public SessionHandler {
   ShardServer(Options options, SessionOutlet* outlet);
 
   void Post(Event event) ABSL_LOCKS_EXCLUDED(mu_);
-  // Runs `run` in the turn, as a turn of its own, and returns when it has run.
+  // Runs `run` in the turn and returns when it has run.
   void RunInTurn(const std::function<void()>& run) ABSL_LOCKS_EXCLUDED(mu_);
   // Takes the turn if it is free and there is something to do.
   bool TryTakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -133,8 +134,10 @@ class ShardServer : public SessionHandler {
   absl::Duration Patience() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // REQUIRES, for all that follow: this thread has the turn.
-  // Handles events and jobs until there are none, or `*done`, and gives the turn back.
-  void Drive(const bool* done) ABSL_LOCKS_EXCLUDED(mu_);
+  // Handles events and jobs until there are none, at most `rounds` times all that has come and a
+  // job, and gives the turn back.
+  void Drive(size_t rounds) ABSL_LOCKS_EXCLUDED(mu_);
+  void GiveTurnBack() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Handle(Event event);
   void TickIfDue();
   void RunOneJob();

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <thread>
@@ -28,7 +30,12 @@ class FakeOutlet : public SessionOutlet {
   }
   void Close(SessionId id, const absl::Status& status) override {
     absl::MutexLock lock(&mu_);
+    ++closes_;
     closed_.emplace(id, status);
+  }
+  int closes() {
+    absl::MutexLock lock(&mu_);
+    return closes_;
   }
 
   ServerFrame Wait(SessionId id, uint64_t request) {
@@ -56,6 +63,39 @@ class FakeOutlet : public SessionOutlet {
   absl::Mutex mu_;
   std::map<std::pair<SessionId, uint64_t>, std::vector<ServerFrame>> frames_ ABSL_GUARDED_BY(mu_);
   std::map<SessionId, absl::Status> closed_ ABSL_GUARDED_BY(mu_);
+  int closes_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+// Lets whoever asks for the time wait until it is opened: it keeps the turn from all others.
+class Gate {
+ public:
+  std::function<absl::Time()> Clock() {
+    return [this] {
+      absl::MutexLock lock(&mu_);
+      ++asked_;
+      mu_.Await(absl::Condition(&open_));
+      return absl::UnixEpoch();
+    };
+  }
+  void Open() {
+    absl::MutexLock lock(&mu_);
+    open_ = true;
+  }
+  void Close() {
+    absl::MutexLock lock(&mu_);
+    open_ = false;
+    asked_ = 0;
+  }
+  bool AwaitAsked(int times) {
+    absl::MutexLock lock(&mu_);
+    const auto so_often = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return asked_ >= times; };
+    return mu_.AwaitWithTimeout(absl::Condition(&so_often), kPatience);
+  }
+
+ private:
+  absl::Mutex mu_;
+  bool open_ ABSL_GUARDED_BY(mu_) = false;
+  int asked_ ABSL_GUARDED_BY(mu_) = 0;  // since it was closed last
 };
 
 ShardServer::Options Asp(int job_threads) {
@@ -159,6 +199,64 @@ TEST_P(ShardServerTest, ALayoutMayComeBeforeTheStart) {
   Connect(1, 0);
 }
 
+TEST_P(ShardServerTest, ALayoutOfBeforeTheStartIsFilledWithoutAnyEvent) {
+  constexpr int kSlices = 1000;
+  Gate gate;
+  gate.Open();
+  ShardServer::Options options = Asp(GetParam());
+  options.clock = gate.Clock();
+  std::unique_ptr<ShardServer> early = *ShardServer::Create(options, &outlet);
+  ASSERT_TRUE(early->Install(*MakeLayout({{"w", {16 * kSlices}, {}}}, 64, 1, 1)).ok());
+  ASSERT_TRUE(early->Start().ok());
+  EXPECT_TRUE(gate.AwaitAsked(kSlices)) << "nobody computes the first weights";
+}
+
+TEST_P(ShardServerTest, StopDoesNotWaitForFirstWeightsThatAreNotComputedYet) {
+  Gate gate;
+  gate.Open();
+  ShardServer::Options options = Asp(GetParam());
+  options.shard.limits.max_requests = 1;
+  options.clock = gate.Clock();
+  std::unique_ptr<ShardServer> large = *ShardServer::Create(options, &outlet);
+  outlet.server = nullptr;
+  ASSERT_TRUE(large->Start().ok());
+  gate.Close();
+  std::thread installer([&] {
+    EXPECT_TRUE(large->Install(*MakeLayout({{"w", {160000}, {}}}, 64, 1, 1)).ok());
+  });
+  ASSERT_TRUE(gate.AwaitAsked(1));
+  std::thread stopper([&] { large->Stop(); });
+  // The turn is held, so that all of these are refused for their number, until it is stopping.
+  for (int before = -1; before != outlet.closes();) {
+    before = outlet.closes();
+    for (int i = 0; i < 5; ++i) large->OnFrame(1, FrameOf(1, SyncFrame()), 100);
+  }
+  gate.Open();
+  installer.join();
+  stopper.join();
+  EXPECT_FALSE(large->serving());
+}
+
+TEST_P(ShardServerTest, WhoBringsAnEventIsNotKeptByWhatOthersBringMeanwhile) {
+  constexpr int kEvents = 100000;
+  std::atomic<std::thread::id> bringer{std::this_thread::get_id()};
+  std::atomic<int> others{0};
+  ShardServer::Options options = Asp(GetParam());
+  std::unique_ptr<ShardServer> busy;
+  options.clock = [&] {  // read in the turn, at every event
+    if (std::this_thread::get_id() == bringer && others < kEvents) {
+      ++others;
+      busy->OnSent(2, 0);
+    }
+    return absl::UnixEpoch();
+  };
+  busy = *ShardServer::Create(options, &outlet);
+  ASSERT_TRUE(busy->Start().ok());
+  busy->OnOpen(1, "test");
+  EXPECT_LT(others, kEvents);
+  bringer = std::thread::id();
+}
+
 TEST_P(ShardServerTest, ABadLayoutIsRefused) {
   ASSERT_TRUE(server->Start().ok());
   Layout empty;
@@ -191,33 +289,19 @@ TEST_P(ShardServerTest, StopsWithoutHavingStarted) { server->Stop(); }
 TEST_P(ShardServerTest, AFloodBeyondTheCreditsClosesTheSessionAndTheMailboxStaysBounded) {
   ShardServer::Options options = Asp(GetParam());
   options.shard.limits.max_requests = 10;
-  // The clock is read in the turn, at every event: one that waits keeps the turn from all others.
-  absl::Mutex mu;
-  bool open = false;
-  bool asked = false;
-  options.clock = [&] {
-    absl::MutexLock lock(&mu);
-    asked = true;
-    mu.Await(absl::Condition(&open));
-    return absl::UnixEpoch();
-  };
+  Gate gate;
+  options.clock = gate.Clock();
   std::unique_ptr<ShardServer> slow = *ShardServer::Create(options, &outlet);
   outlet.server = nullptr;
   ASSERT_TRUE(slow->Start().ok());
   std::thread holder([&] { slow->OnOpen(1, "test"); });
-  {
-    absl::MutexLock lock(&mu);
-    mu.Await(absl::Condition(&asked));
-  }
+  ASSERT_TRUE(gate.AwaitAsked(1));
   for (uint64_t request = 1; request <= 1000; ++request)
     slow->OnFrame(1, FrameOf(request, SyncFrame()), 100);
   const absl::Status status = outlet.WaitForClose(1);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("more frames in flight"));
-  {
-    absl::MutexLock lock(&mu);
-    open = true;
-  }
+  gate.Open();
   holder.join();
   slow->Stop();
 }
