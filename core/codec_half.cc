@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // f16 and bf16 by integer arithmetic alone but for two exact float operations, so that every target
-// gives the same bits, NaNs included. (The processor's own conversions differ in what they know of:
-// SSE4 has none, none saturates.)
+// gives the same bits, NaNs included. The processor's own conversions of f16, which round the same
+// and do not saturate, take what needs no saturation where there are any: SSE4 has none.
 
 #include <cstring>
 
@@ -22,6 +22,8 @@ using Bits = FloatBits;
 using BitVector = hn::Vec<Bits>;
 using Halves = hn::Rebind<uint16_t, Floats>;
 using HalfVector = hn::Vec<Halves>;
+using TwiceHalves = hn::Repartition<uint16_t, Floats>;  // of two vectors of floats
+using TwiceHalfVector = hn::Vec<TwiceHalves>;
 
 inline constexpr uint32_t kSign = 0x80000000u;
 inline constexpr uint32_t kInfinity = 0x7F800000u;
@@ -38,7 +40,9 @@ HWY_INLINE hn::Mask<Bits> Below(BitVector a, BitVector b) {
   return hn::RebindMask(Bits(), hn::Lt(hn::BitCast(d, a), hn::BitCast(d, b)));
 }
 
-// A format: EncodeLanes gives the sixteen bits of each lane, DecodeLanes the float's bits.
+// A format: EncodeLanes gives the sixteen bits of each lane, of any float; DecodeVector the floats.
+// EncodeTwice is for lanes whose magnitude, as an integer, is below kPlainBelow: what neither
+// saturates nor is infinite or NaN.
 struct Bf16Format {
   // What is rounded up at the 17th bit from below; a tie goes to the even.
   static HWY_INLINE BitVector EncodeLanes(BitVector x) {
@@ -55,7 +59,19 @@ struct Bf16Format {
     const BitVector result = hn::IfThenElse(Below(magnitude, infinity), rounded, kept);
     return hn::ShiftRight<16>(hn::Or(result, sign));
   }
-  static HWY_INLINE BitVector DecodeLanes(BitVector h) { return hn::ShiftLeft<16>(h); }
+  static constexpr uint32_t kPlainBelow = 0x7F7F8000u;
+  static HWY_INLINE BitVector Rounded(BitVector x) {
+    const Bits d;
+    const BitVector odd = hn::And(hn::ShiftRight<16>(x), hn::Set(d, 1u));
+    return hn::Add(hn::Add(x, hn::Set(d, 0x7FFFu)), odd);
+  }
+  static HWY_INLINE TwiceHalfVector EncodeTwice(BitVector a, BitVector b) {
+    const TwiceHalves d;
+    return hn::ConcatOdd(d, hn::BitCast(d, Rounded(b)), hn::BitCast(d, Rounded(a)));
+  }
+  static HWY_INLINE FloatVector DecodeVector(HalfVector h) {
+    return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(Bits(), h)));
+  }
 };
 
 struct F16Format {
@@ -83,9 +99,15 @@ struct F16Format {
     result = hn::IfThenElse(Below(magnitude, infinity), result, kept);
     return hn::Or(result, hn::ShiftRight<16>(sign));
   }
-  static HWY_INLINE BitVector DecodeLanes(BitVector h) {
+  static constexpr uint32_t kPlainBelow = 0x477FF000u;  // 65520, which is rounded to infinity
+#if HWY_TARGET >= HWY_SSE4
+  static HWY_INLINE TwiceHalfVector EncodeTwice(BitVector a, BitVector b) {
+    return hn::Combine(TwiceHalves(), Narrow(EncodeLanes(b)), Narrow(EncodeLanes(a)));
+  }
+  static HWY_INLINE FloatVector DecodeVector(HalfVector half) {
     const Bits d;
     const Floats df;
+    const BitVector h = hn::PromoteTo(d, half);
     const BitVector sign = hn::ShiftLeft<16>(hn::And(h, hn::Set(d, 0x8000u)));
     const BitVector magnitude = hn::ShiftLeft<13>(hn::And(h, hn::Set(d, 0x7FFFu)));
     // The exponent moved from one bias to the other by an exact product, subnormals too.
@@ -94,8 +116,20 @@ struct F16Format {
     const BitVector infinity = hn::Set(d, 0x0F800000u);
     const BitVector quiet = hn::IfThenElseZero(Below(infinity, magnitude), hn::Set(d, 0x400000u));
     const BitVector kept = hn::Or(hn::Or(magnitude, hn::Set(d, kInfinity)), quiet);
-    return hn::Or(hn::IfThenElse(Below(magnitude, infinity), finite, kept), sign);
+    return hn::BitCast(df, hn::Or(hn::IfThenElse(Below(magnitude, infinity), finite, kept), sign));
   }
+#else
+  using Float16s = hn::Rebind<hwy::float16_t, Floats>;
+  static HWY_INLINE HalfVector Converted(BitVector x) {
+    return hn::BitCast(Halves(), hn::DemoteTo(Float16s(), hn::BitCast(Floats(), x)));
+  }
+  static HWY_INLINE TwiceHalfVector EncodeTwice(BitVector a, BitVector b) {
+    return hn::Combine(TwiceHalves(), Converted(b), Converted(a));
+  }
+  static HWY_INLINE FloatVector DecodeVector(HalfVector half) {
+    return hn::PromoteTo(Floats(), hn::BitCast(Float16s(), half));
+  }
+#endif
 };
 
 template <class Format>
@@ -104,9 +138,24 @@ HWY_INLINE HalfVector EncodeVector(FloatVector x, NonfiniteWatch* watch) {
   return Narrow(Format::EncodeLanes(hn::BitCast(Bits(), x)));
 }
 
+// Encodes four vectors if all are plain.
 template <class Format>
-HWY_INLINE FloatVector DecodeVector(HalfVector h) {
-  return hn::BitCast(Floats(), Format::DecodeLanes(hn::PromoteTo(Bits(), h)));
+HWY_INLINE bool EncodePlain(const float* x, uint8_t* out) {
+  const Floats d;
+  const Bits bits;
+  const hn::Repartition<uint8_t, TwiceHalves> bytes;
+  const size_t lanes = hn::Lanes(d);
+  const BitVector a = hn::BitCast(bits, hn::LoadU(d, x));
+  const BitVector b = hn::BitCast(bits, hn::LoadU(d, x + lanes));
+  const BitVector e = hn::BitCast(bits, hn::LoadU(d, x + 2 * lanes));
+  const BitVector f = hn::BitCast(bits, hn::LoadU(d, x + 3 * lanes));
+  const BitVector mask = hn::Set(bits, ~kSign);
+  const BitVector largest = hn::Max(hn::Max(hn::And(a, mask), hn::And(b, mask)),
+                                    hn::Max(hn::And(e, mask), hn::And(f, mask)));
+  if (!hn::AllTrue(bits, Below(largest, hn::Set(bits, Format::kPlainBelow)))) return false;
+  hn::StoreU(hn::BitCast(bytes, Format::EncodeTwice(a, b)), bytes, out);
+  hn::StoreU(hn::BitCast(bytes, Format::EncodeTwice(e, f)), bytes, out + 4 * lanes);
+  return true;
 }
 
 template <class Format>
@@ -117,9 +166,15 @@ HWY_INLINE bool EncodeAll(const float* x, size_t count, char* out) {
   const size_t lanes = hn::Lanes(d);
   NonfiniteWatch watch;
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
+  while (i + lanes <= count) {
+    if (i + 4 * lanes <= count &&
+        HWY_LIKELY(EncodePlain<Format>(x + i, reinterpret_cast<uint8_t*>(out) + 2 * i))) {
+      i += 4 * lanes;
+      continue;
+    }
     const HalfVector h = EncodeVector<Format>(hn::LoadU(d, x + i), &watch);
     hn::StoreU(hn::BitCast(bytes, h), bytes, reinterpret_cast<uint8_t*>(out) + 2 * i);
+    i += lanes;
   }
   if (i < count) {
     HWY_ALIGN float last[kMaxLanes] = {};
@@ -140,13 +195,13 @@ HWY_INLINE void DecodeAll(const char* in, size_t count, float* out) {
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const auto raw = hn::LoadU(bytes, reinterpret_cast<const uint8_t*>(in) + 2 * i);
-    hn::StoreU(DecodeVector<Format>(hn::BitCast(dh, raw)), d, out + i);
+    hn::StoreU(Format::DecodeVector(hn::BitCast(dh, raw)), d, out + i);
   }
   if (i < count) {
     HWY_ALIGN uint16_t halves[kMaxLanes] = {};
     HWY_ALIGN float last[kMaxLanes];
     std::memcpy(halves, in + 2 * i, 2 * (count - i));
-    hn::Store(DecodeVector<Format>(hn::Load(dh, halves)), d, last);
+    hn::Store(Format::DecodeVector(hn::Load(dh, halves)), d, last);
     std::memcpy(out + i, last, (count - i) * sizeof(float));
   }
 }
