@@ -5,13 +5,18 @@
 
 #include "core/initializer.h"
 #include "core/payload_decoder.h"
+#include "core/stream_copy.h"
 #include "core/tensor_sum.h"
 
 namespace weir {
 namespace {
 
-// Partial sums on their way to the optimizer stay in the nearest cache.
-constexpr size_t kTileElements = 4096;
+// What is made on the way to the optimizer stays in the nearest cache, and is enough for it to
+// write past the caches.
+constexpr size_t kTileElements = kStreamElements;
+// New weights that are encoded wait in the nearest cache beside what they are made of.
+constexpr size_t kFreshElements = 4096;
+static_assert(kFreshElements % kInt8BlockElements == 0);
 
 bool PayloadIsFinite(Codec codec, const Payload& payload, size_t count) {
   alignas(64) float tile[kTileElements];
@@ -48,14 +53,15 @@ struct FoldFlags {
   bool result = false;    // what it made
 };
 
-ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t count) {
+ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t count,
+                    float* weights_out) {
   ApplyCall call;
   call.gradient = gradient;
   call.scale = job.scale;
   call.learning_rate = job.learning_rate;
   call.update = job.update;
   call.weights = job.weights.floats() + at;
-  call.weights_out = job.weights_out.floats() + at;
+  call.weights_out = weights_out;
   for (size_t i = 0; i < job.state.size(); ++i) {
     if (!job.state[i]) continue;
     call.state[i] = job.state[i].floats() + at;
@@ -65,10 +71,10 @@ ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t 
   return Apply(job.optimizer, call);
 }
 
-// Folds and applies the elements [at, at + count), whose gradient is `x`. `sum` holds as many and
-// may be x.
+// Folds and applies the elements [at, at + count), whose gradient is `x`; the new weights go to
+// `weights_out`. `sum` holds as many and may be x.
 void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* sum,
-             FoldFlags* flags) {
+             float* weights_out, FoldFlags* flags) {
   for (const Addend& addend : job.addends) {
     const void* held = addend.sum.floats() + at;
     const SumFlags seen = addend.is_left ? Sum(held, x, sum, count) : Sum(x, held, sum, count);
@@ -76,7 +82,7 @@ void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* 
     x = sum;
   }
   if (job.apply) {
-    const ApplyFlags seen = ApplyRun(job, x, at, count);
+    const ApplyFlags seen = ApplyRun(job, x, at, count, weights_out);
     flags->gradient |= seen.nonfinite_gradient;
     flags->result |= seen.nonfinite_result;
   } else if (job.addends.empty()) {
@@ -84,36 +90,49 @@ void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* 
   }
 }
 
-// Encodes the new weights from `at`, of which those before `done` are there, and returns how far:
-// to the end of a block, so that pieces give the bytes of the whole.
-size_t EncodeWeights(const FoldJob& job, size_t at, size_t done, size_t count) {
-  if (done < count) done = done / kInt8BlockElements * kInt8BlockElements;
-  if (!job.encoded_out || done == at) return at;
-  Encode(job.pull_codec, job.weights_out.floats() + at, done - at,
-         job.encoded_out.data() + EncodedBytes(job.pull_codec, at));
-  return done;
+// The elements [at, at + count) of the new weights, made in a tile: encoded from there, then put
+// where they belong.
+void PutFresh(const FoldJob& job, const float* fresh, size_t at, size_t count, size_t of) {
+  Encode(job.pull_codec, fresh, count, job.encoded_out.data() + EncodedBytes(job.pull_codec, at));
+  float* const out = job.weights_out.floats() + at;
+  if (of >= kStreamElements) return StreamCopy(fresh, count, out);
+  std::memcpy(out, fresh, count * sizeof(float));
 }
 
 // A tile at a time where something is made of the elements more than once, so that it is found in
-// the nearest cache.
-JobFault RunFold(const FoldJob& job, size_t count) {
+// the nearest cache. `gradient` is not empty.
+FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, size_t count) {
   alignas(64) float tile[kTileElements];
+  alignas(64) float fresh[kFreshElements];
+  const bool tiled = codec != Codec::kF32 || (job.apply && !job.addends.empty());
+  PayloadDecoder decoder(codec, gradient, count);
+  FoldFlags flags;
+  size_t put = 0;  // of the new weights; those behind, up to `done`, are in `fresh`
+  for (size_t done = 0; done < count;) {
+    float* const sum = job.apply ? tile : job.sum_out.floats() + done;
+    const size_t longest = job.encoded_out ? kFreshElements - (done - put)
+                           : tiled         ? kTileElements
+                                           : count;
+    size_t run = 0;
+    const void* x = decoder.Next(longest, sum, &run);
+    float* const weights_out = job.encoded_out ? fresh + (done - put)
+                               : job.apply     ? job.weights_out.floats() + done
+                                               : nullptr;
+    FoldRun(job, x, done, run, sum, weights_out, &flags);
+    done += run;
+    if (job.encoded_out && (done == count || done - put == kFreshElements)) {
+      PutFresh(job, fresh, put, done - put, count);
+      put = done;
+    }
+  }
+  return flags;
+}
+
+JobFault RunFold(const FoldJob& job, size_t count) {
   const bool is_received = !job.gradient.empty();
   const Payload gradient = is_received ? job.gradient : Payload(job.start);
   const Codec codec = is_received ? job.codec : Codec::kF32;
-  const bool tiled =
-      codec != Codec::kF32 || (job.apply && (!job.addends.empty() || job.encoded_out));
-  PayloadDecoder decoder(codec, gradient, count);
-  FoldFlags flags;
-  size_t encoded = 0;
-  for (size_t done = 0; done < count;) {
-    float* const sum = job.apply ? tile : job.sum_out.floats() + done;
-    size_t run = 0;
-    const void* x = decoder.Next(tiled ? kTileElements : count, sum, &run);
-    FoldRun(job, x, done, run, sum, &flags);
-    done += run;
-    encoded = EncodeWeights(job, encoded, done, count);
-  }
+  const FoldFlags flags = FoldTiles(job, codec, gradient, count);
   if (flags.sum || flags.gradient) {
     return PayloadIsFinite(codec, gradient, count) ? JobFault::kSumOverflow
                                                    : JobFault::kNonFiniteGradient;
