@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training in every codec ends as well as in f32, and the codecs without memory give the same bits over shards and servers."""
-import itertools
-
 import cluster
 
 CODECS = {
@@ -33,10 +31,11 @@ class CodecsTest(cluster.ClusterTest):
                 self.assertAlmostEqual(self.accuracy(codec), plain, delta=0.01)
 
     def test_codecs_without_memory_give_the_same_bits_over_shards_and_servers(self):
+        plain = self.weights("codec=f32", "servers.count=1")
         for codec in ("codec=f16", "codec=bf16", "codec=int8", "codec={push: int8, pull: bf16}"):
             first = self.weights(codec, "servers.count=1")
-            self.assertNotEqual(first, self.weights("codec=f32", "servers.count=1"), "the codec changes nothing")
-            for servers, shards in itertools.product((1, 3), (1, 2)):
+            self.assertNotEqual(first, plain, f"{codec} changes nothing")
+            for servers, shards in ((1, 2), (3, 2)):
                 with self.subTest(codec=codec, servers=servers, shards=shards):
                     self.assertEqual(first, self.weights(codec, f"servers.count={servers}", f"servers.shards={shards}"))
 

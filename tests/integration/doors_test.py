@@ -51,11 +51,11 @@ class DoorsTest(cluster.ClusterTest):
     def test_the_load_test_checks_every_answer_and_writes_its_figures(self):
         path = os.path.join(self.temporary, "load.json")
         output = self.load("--profile=mlp", "--servers=2", "--workers=2", "--steps=5", "--pulls=200", "--transport=tcp",
-                           "--codec=f32", "--roofline", f"--json={path}")
+                           "--codec=f32", f"--json={path}")
         with open(path) as f:
             row, = json.load(f)["rows"]
         for key in ("step_ms_p50", "step_ms_p99", "throughput_mb_s", "wire_mb_s", "pull_us_p50", "pull_us_p99",
-                    "loaded_pull_us_p99", "raw_tcp_mb_s", "raw_rtt_us", "checked"):
+                    "loaded_pull_us_p99", "checked"):
             self.assertGreater(row[key], 0, key)
             if key != "checked":
                 self.assertIn(key, output)
