@@ -17,6 +17,7 @@
 #include "launcher/counted.h"
 #include "launcher/server_shards.h"
 #include "net/layout_proto.h"
+#include "net/spin.h"
 
 namespace weir {
 namespace {
@@ -94,9 +95,7 @@ void ServerProcess::MakeSockets() {
 }
 
 absl::Status ServerProcess::OpenShm() {
-  ShmRuntime::Options options;
-  options.spin = SpinTime(options_.spin, UsableCores(), /*spinners=*/2);
-  auto runtime = ShmRuntime::Start(options);
+  auto runtime = ShmRuntime::Start({});
   if (!runtime.ok()) return runtime.status();
   ShmHost::Options door;
   door.link.arena = (*runtime)->arena();
@@ -112,6 +111,12 @@ absl::Status ServerProcess::SettleTransport() {
   const absl::StatusOr<Transport> transport =
       TransportOf(static_cast<uint32_t>(joined_.settings().transport()));
   if (!transport.ok()) return transport.status();
+  const auto& settings = joined_.settings();
+  const bool local = IsLoopback(server_->address());
+  const absl::Duration spin = SpinTime(
+      options_.spin, UsableCores(), SpinnersOfJob(settings.servers(), settings.workers(), local));
+  server_->SetSpin(spin);
+  if (shm_ != nullptr) shm_->poller()->set_spin(spin);
   shares_weights_ = *transport == Transport::kAuto || *transport == Transport::kShm;
   if (*transport == Transport::kTcp) {
     if (sockets_ != nullptr) sockets_->Remove();

@@ -18,6 +18,7 @@
 #include "net/shm_host.h"
 #include "net/shm_runtime.h"
 #include "net/socket_directory.h"
+#include "net/spin.h"
 #include "ps/host_outlet.h"
 #include "ps/shard_server.h"
 
@@ -43,8 +44,8 @@ class ServerProcess {
     std::string host_key;   // of this process; see core/host_key.h
     std::string host_name;  // for people
     int job_threads = 0;    // of each shard; 0: its events' thread does the arithmetic
-    // How long to look for frames in shared memory before sleeping; zero where cores are few.
-    absl::Duration spin = absl::ZeroDuration();
+    // How long to look for frames before sleeping; not at all where cores are few.
+    absl::Duration spin = kDefaultSpin;
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);
   };

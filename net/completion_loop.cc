@@ -85,9 +85,9 @@ bool CompletionLoop::Next(void** tag, bool* ok, bool* timed_out) {
   using Status = grpc::CompletionQueue::NextStatus;
   const absl::Duration wait = options_.tick ? options_.next_tick() : absl::InfiniteDuration();
   Status status = Status::TIMEOUT;
-  if (options_.spin > absl::ZeroDuration()) {
-    const Clock::time_point end =
-        Clock::now() + absl::ToChronoNanoseconds(std::min(wait, options_.spin));
+  const absl::Duration spin = absl::Nanoseconds(spin_ns_.load(std::memory_order_relaxed));
+  if (spin > absl::ZeroDuration()) {
+    const Clock::time_point end = Clock::now() + absl::ToChronoNanoseconds(std::min(wait, spin));
     do {
       status = queue_->AsyncNext(tag, ok, gpr_time_0(GPR_CLOCK_MONOTONIC));
     } while (status == Status::TIMEOUT && Clock::now() < end);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,9 +57,6 @@ class CompletionLoop {
     // `tick` is due; called after every completion, it must be cheap.
     std::function<absl::Duration()> next_tick;
     std::function<void()> tick;
-    // How long to look for the next completion before sleeping. Zero: not at all. For whoever has a
-    // core to spare.
-    absl::Duration spin = absl::ZeroDuration();
   };
 
   // With a queue of its own, for clients.
@@ -74,6 +72,10 @@ class CompletionLoop {
 
   // Starts the thread. Once.
   void Start();
+
+  // How long to look for the next completion before sleeping; zero, as it is at first: not at all.
+  // See net/spin.h.
+  void set_spin(absl::Duration spin) { spin_ns_ = absl::ToInt64Nanoseconds(spin); }
 
   // Makes the loop ask next_tick again, when it is now earlier than it was. No-op once Shutdown.
   void Wake();
@@ -94,6 +96,7 @@ class CompletionLoop {
   const Options options_;
   const std::unique_ptr<grpc::CompletionQueue> queue_;
   std::atomic<std::thread::id> thread_id_{};
+  std::atomic<int64_t> spin_ns_{0};  // read by the thread before each wait
 
   absl::Mutex mu_;
   bool waking_ ABSL_GUARDED_BY(mu_) = false;

@@ -180,6 +180,10 @@ class ServerHost::Core {
     if (auto* const health = server_->GetHealthCheckService()) health->SetServingStatus(serving);
   }
 
+  void SetSpin(absl::Duration spin) {
+    for (auto& loop : loops_) loop->set_spin(spin);
+  }
+
   void Shutdown(absl::Duration grace) {
     absl::MutexLock lock(&mu_);  // its only use: the second caller waits for the first
     listener_.reset();
@@ -236,6 +240,7 @@ int ServerHost::port() const { return core_->port(); }
 const std::string& ServerHost::address() const { return core_->address(); }
 const std::string& ServerHost::socket_path() const { return core_->socket_path(); }
 void ServerHost::SetServing(bool serving) { core_->SetServing(serving); }
+void ServerHost::SetSpin(absl::Duration spin) { core_->SetSpin(spin); }
 void ServerHost::Shutdown(absl::Duration grace) { core_->Shutdown(grace); }
 
 bool IsLoopback(const std::string& address) {

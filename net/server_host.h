@@ -64,6 +64,9 @@ class ServerHost {
   // What health checks of the whole server (the empty service name) are told.
   void SetServing(bool serving);
 
+  // Of the completion loops; see net/spin.h.
+  void SetSpin(absl::Duration spin);
+
   // Stops listening, gives calls in flight `grace` to end, then cancels them, and returns when they
   // have ended. A second call returns when the first has. Services must end their calls when these
   // are cancelled.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/shm_poller.h"
 
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -33,17 +32,6 @@ int Milliseconds(absl::Duration wait) {
 }
 
 }  // namespace
-
-int UsableCores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
-  return CPU_COUNT(&cores);
-}
-
-absl::Duration SpinTime(absl::Duration asked, int usable_cores, int spinners) {
-  return usable_cores < spinners ? absl::ZeroDuration() : asked;
-}
 
 absl::StatusOr<std::unique_ptr<ShmPoller>> ShmPoller::Create(Options options) {
   ShmFd poll(epoll_create1(EPOLL_CLOEXEC));
@@ -97,7 +85,7 @@ void ShmPoller::PollOnce(absl::Duration max_wait) {
   if (woken) TakeAdded();
   if (++rounds_ % kRoundsPerLook == 0 && HandleSockets(absl::ZeroDuration())) return;
   if (PollLinks()) {
-    if (options_.spin > absl::ZeroDuration()) last_work_ = std::chrono::steady_clock::now();
+    if (spin_ns_ > 0) last_work_ = std::chrono::steady_clock::now();
     return;
   }
   if (woken) return;
@@ -194,8 +182,8 @@ void ShmPoller::EndAll(const std::vector<std::pair<uint64_t, absl::Status>>& ove
 }
 
 bool ShmPoller::SpinsOn() {
-  if (options_.spin <= absl::ZeroDuration()) return false;
-  return std::chrono::steady_clock::now() - last_work_ < absl::ToChronoNanoseconds(options_.spin);
+  const std::chrono::nanoseconds spin(spin_ns_.load(std::memory_order_relaxed));
+  return spin.count() > 0 && std::chrono::steady_clock::now() - last_work_ < spin;
 }
 
 ShmPollerThread::ShmPollerThread(ShmPoller* poller)

@@ -23,13 +23,6 @@
 
 namespace weir {
 
-// How many processors this thread may run on.
-int UsableCores();
-// How long a thread may look for work in vain before it sleeps: `asked`, but zero where
-// `usable_cores` are fewer than the `spinners` that would do so on this machine at the same time,
-// since they would keep the work itself from a core.
-absl::Duration SpinTime(absl::Duration asked, int usable_cores, int spinners);
-
 // Looks after all links and listeners of a process, on the one thread that calls PollOnce: hands
 // frames to the links' handlers, and when there is nothing to do for `spin` waits until a peer
 // rings or Wake is called. Add, Listen and Wake may be called on any thread, also within handlers.
@@ -38,7 +31,6 @@ class ShmPoller {
   using OfferHandler = std::function<void(ShmListener::Offer offer)>;
 
   struct Options {
-    absl::Duration spin = absl::ZeroDuration();
     // What a listener is told; does not go back.
     std::function<absl::Time()> clock = [] {
       return absl::FromChrono(std::chrono::system_clock::time_point(
@@ -60,6 +52,8 @@ class ShmPoller {
   void Listen(std::unique_ptr<ShmListener> listener, OfferHandler handler) ABSL_LOCKS_EXCLUDED(mu_);
   // Makes the present or the next PollOnce return soon.
   void Wake();
+  // See net/spin.h; zero at first. Any thread.
+  void set_spin(absl::Duration spin) { spin_ns_ = absl::ToInt64Nanoseconds(spin); }
 
   // Does what there is to do, but only a bounded part of it, and returns. When there is nothing,
   // waits for it: for at most `max_wait`, without sleeping as long as there was something within
@@ -94,6 +88,7 @@ class ShmPoller {
 
   std::atomic<bool> woken_{false};  // there is something in added_, or Wake was called
   std::atomic<bool> asleep_{false};
+  std::atomic<int64_t> spin_ns_{0};
 
   absl::Mutex mu_;
   std::vector<Watched> added_ ABSL_GUARDED_BY(mu_);

@@ -7,9 +7,7 @@
 namespace weir {
 
 absl::StatusOr<std::unique_ptr<ShmRuntime>> ShmRuntime::Start(Options options) {
-  ShmPoller::Options poller_options;
-  poller_options.spin = options.spin;
-  absl::StatusOr<std::unique_ptr<ShmPoller>> poller = ShmPoller::Create(std::move(poller_options));
+  absl::StatusOr<std::unique_ptr<ShmPoller>> poller = ShmPoller::Create({});
   if (!poller.ok()) return poller.status();
   return std::unique_ptr<ShmRuntime>(
       new ShmRuntime(std::make_shared<ShmArena>(std::move(options.arena)), *std::move(poller)));

@@ -18,7 +18,6 @@ class ShmRuntime {
  public:
   struct Options {
     ShmArena::Options arena;
-    absl::Duration spin = absl::ZeroDuration();  // see SpinTime
   };
 
   // RESOURCE_EXHAUSTED: there are no descriptors for it.

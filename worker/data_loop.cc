@@ -160,6 +160,11 @@ void DataLoop::SetLayout(Layout layout) {
   });
 }
 
+void DataLoop::SetSpin(absl::Duration spin) {
+  loop_.set_spin(spin);
+  if (options_.shm != nullptr) options_.shm->poller()->set_spin(spin);
+}
+
 void DataLoop::Stop(Status why) {
   PostAlways([this, why = std::move(why)](absl::Time now, ClientEffects* effects) {
     client_.Stop(why, now, effects);

@@ -72,6 +72,8 @@ class DataLoop {
   uint64_t Call(Begin begin, Done done);
   void Cancel(uint64_t call);
   void SetLayout(Layout layout);
+  // Of the threads that bring frames; see net/spin.h.
+  void SetSpin(absl::Duration spin);
   // Ends every call, now and from now on, with `why`.
   void Stop(Status why);
   void Log(LogLevel level, std::string text);

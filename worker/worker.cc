@@ -16,6 +16,7 @@
 #include "core/transport.h"
 #include "net/coordinator_client.h"
 #include "net/shm_runtime.h"
+#include "net/spin.h"
 #include "worker/control.h"
 #include "worker/data_loop.h"
 #include "worker/memory_registry.h"
@@ -39,9 +40,7 @@ Result<T> Take(CompleteEffect& end) {
 // Null: the transport does without shared memory, or there are no descriptors for it.
 std::unique_ptr<ShmRuntime> StartShm(Transport transport, const Options& options) {
   if (transport != Transport::kAuto && transport != Transport::kShm) return nullptr;
-  ShmRuntime::Options runtime;
-  runtime.spin = SpinTime(absl::FromChrono(options.spin), UsableCores(), /*spinners=*/2);
-  auto started = ShmRuntime::Start(runtime);
+  auto started = ShmRuntime::Start({});
   if (started.ok()) return *std::move(started);
   if (options.log) {
     options.log(LogLevel::kWarning,
@@ -67,6 +66,7 @@ class ClusterWorker : public Worker {
   ClusterWorker(const Options& options, JobInfo job, Transport transport, std::string token,
                 absl::Duration lease, std::unique_ptr<CoordinatorClient> coordinator)
       : deadline_(absl::FromChrono(options.deadline)),
+        spin_(absl::FromChrono(options.spin)),
         job_(std::move(job)),
         transport_(transport),
         host_key_(ReadHostKey()),
@@ -255,6 +255,12 @@ class ClusterWorker : public Worker {
 
   // A layout from the coordinator.
   void Use(Layout layout) {
+    const bool local = std::all_of(layout.shard_addresses.begin(), layout.shard_addresses.end(),
+                                   [this](const ShardAddress& shard) {
+                                     return !host_key_.empty() && shard.host_key == host_key_;
+                                   });
+    data_->SetSpin(
+        SpinTime(spin_, UsableCores(), SpinnersOfJob(job_.servers, job_.workers, local)));
     {
       absl::MutexLock lock(&mu_);
       slices_ = SliceIndex(layout);
@@ -291,6 +297,7 @@ class ClusterWorker : public Worker {
   }
 
   const absl::Duration deadline_;
+  const absl::Duration spin_;
   const JobInfo job_;
   const Transport transport_;
   const std::string host_key_;

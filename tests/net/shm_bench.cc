@@ -24,6 +24,7 @@
 
 #include "core/buffer.h"
 #include "net/shm_poller.h"
+#include "net/spin.h"
 #include "tests/net/shm_ends.h"
 
 namespace weir {
@@ -58,9 +59,8 @@ void Read(const Payload& wire) {
 class End final : public ShmLinkHandler {
  public:
   End(absl::Duration spin, bool answers) : answers_(answers) {
-    ShmPoller::Options options;
-    options.spin = spin;
-    poller = *ShmPoller::Create(options);
+    poller = *ShmPoller::Create({});
+    poller->set_spin(spin);
     link_options.arena = std::make_shared<ShmArena>(ShmArena::Options());
     BufferPool pool(BufferPool::kNoLimit, link_options.arena);
     for (int i = 0; i < kBuffers; ++i) {
