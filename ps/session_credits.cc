@@ -90,16 +90,20 @@ void SessionCredits::End(uint64_t request_id) {
 }
 
 void SessionCredits::Queue(uint64_t bytes, bool is_answer) {
-  unsent_.push_back({bytes, is_answer});
+  if (bytes == 0) unsent_bare_.push_back(is_answer);
   unsent_answers_ += is_answer ? 1 : 0;
   unsent_bytes_ += bytes;
 }
 
-void SessionCredits::Sent() {
-  if (unsent_.empty()) return;
-  unsent_bytes_ -= unsent_.front().bytes;
-  unsent_answers_ -= unsent_.front().is_answer ? 1 : 0;
-  unsent_.pop_front();
+void SessionCredits::Sent(uint64_t bytes) {
+  bool is_answer = bytes > 0;
+  if (!is_answer) {
+    if (unsent_bare_.empty()) return;
+    is_answer = unsent_bare_.front();
+    unsent_bare_.pop_front();
+  }
+  unsent_answers_ -= is_answer && unsent_answers_ > 0 ? 1 : 0;
+  unsent_bytes_ -= std::min(bytes, unsent_bytes_);
 }
 
 uint64_t SessionCredits::TellReleased() {

@@ -28,7 +28,14 @@ struct CreditLimits {
 // request) of them, payload or not. RESOURCE_EXHAUSTED, a sentence: the frame is beyond a credit,
 // and the session must be closed.
 //
-// Deterministic; no threads. Memory: one entry a request in flight and one an answer not taken.
+// The transport does not take frames in the order in which they are queued: small answers overtake
+// others, and shared memory is done with a payload when the client lets go of it. So it tells how
+// much payload the frame had. Those without any are taken to go in order, though some may overtake
+// bare credit frames, which are no answers: until these have gone too, as many answers fewer count
+// as taken.
+//
+// Deterministic; no threads. Memory: one entry a request in flight and one a frame without payload
+// that is not taken.
 class SessionCredits {
  public:
   explicit SessionCredits(const CreditLimits& limits) : limits_(limits) {}
@@ -55,11 +62,11 @@ class SessionCredits {
   // The request is ended by this answer, whatever was still to come. REQUIRES: it is in flight.
   void End(uint64_t request_id);
 
-  // A frame with `bytes` of payload is queued, an answer or a bare credit frame; one has been taken
-  // by the transport.
+  // A frame with `bytes` of payload is queued, an answer or, without payload, a bare credit frame;
+  // one with `bytes` of payload has been taken by the transport.
   void Queue(uint64_t bytes, bool is_answer);
-  void Sent();
-  bool has_unsent() const { return !unsent_.empty(); }
+  void Sent(uint64_t bytes);
+  bool has_unsent() const { return unsent_answers_ > 0 || !unsent_bare_.empty(); }
 
   // The running total for the next frame, which counts as told.
   uint64_t TellReleased();
@@ -76,12 +83,6 @@ class SessionCredits {
     uint64_t bytes = 0;  // asked for and not settled
     uint32_t replies = 1;
   };
-  // A frame queued and not taken by the transport.
-  struct Unsent {
-    uint64_t bytes = 0;
-    bool is_answer = false;
-  };
-
   // Whether `more` answers beside those to come and those unread are more than a client that counts
   // can have.
   bool IsFlood(uint64_t more) const;
@@ -94,9 +95,10 @@ class SessionCredits {
   uint64_t received_ = 0;                            // pushed payload, running totals
   uint64_t released_ = 0;
   uint64_t told_ = 0;
-  std::deque<Unsent> unsent_;    // the frames queued and not taken
-  uint64_t unsent_answers_ = 0;  // of them
+  // Of the frames queued and not taken.
+  uint64_t unsent_answers_ = 0;
   uint64_t unsent_bytes_ = 0;
+  std::deque<bool> unsent_bare_;  // those without payload, in order: whether it is an answer
 };
 
 }  // namespace weir

@@ -131,8 +131,8 @@ void SessionTable::Queue(Session* session, uint64_t bytes, bool is_answer, absl:
   Arm(session, Deadline(*session));
 }
 
-void SessionTable::Sent(Session* session, absl::Time now) {
-  session->credits.Sent();
+void SessionTable::Sent(Session* session, uint64_t bytes, absl::Time now) {
+  session->credits.Sent(bytes);
   session->progress = now;
 }
 

@@ -87,9 +87,10 @@ class SessionTable {
   // It has been told to close.
   void MarkClosing(Session* session);
 
-  // A frame with `bytes` of payload is queued for it; one of those was taken by the transport.
+  // A frame with `bytes` of payload is queued for it; one with `bytes` of payload was taken by the
+  // transport.
   void Queue(Session* session, uint64_t bytes, bool is_answer, absl::Time now);
-  void Sent(Session* session, absl::Time now);
+  void Sent(Session* session, uint64_t bytes, absl::Time now);
 
   // The sessions whose time is over, and the status to close each with: DEADLINE_EXCEEDED, no
   // hello; RESOURCE_EXHAUSTED, it does not read its answers.

@@ -88,9 +88,9 @@ void Shard::Core::OnOpen(uint64_t id) {
   if (!status.ok()) Close(sessions_.Find(id), std::move(status));
 }
 
-void Shard::Core::OnSent(uint64_t id) {
+void Shard::Core::OnSent(uint64_t id, uint64_t payload_bytes) {
   Session* session = sessions_.Find(id);
-  if (session != nullptr) sessions_.Sent(session, now_);
+  if (session != nullptr) sessions_.Sent(session, payload_bytes, now_);
 }
 
 void Shard::Core::OnClosed(uint64_t id) {
@@ -248,9 +248,9 @@ void Shard::OnFrame(uint64_t session, ClientFrame frame, absl::Time now, Effects
   core_->End();
 }
 
-void Shard::OnSent(uint64_t session, absl::Time now, Effects* effects) {
+void Shard::OnSent(uint64_t session, uint64_t payload_bytes, absl::Time now, Effects* effects) {
   core_->Begin(now, effects);
-  core_->OnSent(session);
+  core_->OnSent(session, payload_bytes);
   core_->End();
 }
 

@@ -81,6 +81,9 @@ struct Effects {
   }
 };
 
+// The payload of a frame of Effects::sends, as the transport counts it.
+uint64_t PayloadBytesOf(const ServerFrame& frame);
+
 // Since the start. How the pushes of slices ended: every push received is counted once, when it is
 // answered or (applied) committed. Pushes of sessions that closed before their turn came, and
 // pushes sent again while held, are not counted.
@@ -149,9 +152,9 @@ class Shard {
   // A connection. `session` is never used twice.
   void OnOpen(uint64_t session, absl::Time now, Effects* effects);
   void OnFrame(uint64_t session, ClientFrame frame, absl::Time now, Effects* effects);
-  // One frame of Effects::sends has been taken by the transport, in the order given. Comes before
-  // the peer's reaction to the frame after it.
-  void OnSent(uint64_t session, absl::Time now, Effects* effects);
+  // One frame of Effects::sends, with `payload_bytes` of payload, has been taken by the transport.
+  // In any order, but for frames without payload that the transport does not let overtake others.
+  void OnSent(uint64_t session, uint64_t payload_bytes, absl::Time now, Effects* effects);
   // The session has ended, whoever ended it. What it had queued and not begun never happened.
   void OnClosed(uint64_t session, absl::Time now, Effects* effects);
 

@@ -5,16 +5,13 @@
 #include "ps/shard_core.h"
 
 namespace weir {
-namespace {
 
-uint64_t PayloadBytesOf(const decltype(ServerFrame::kind)& kind) {
-  if (const auto* pull = std::get_if<PullReplyFrame>(&kind)) return pull->tensor_data.size();
-  if (const auto* push = std::get_if<PushReplyFrame>(&kind)) return push->tensor_data.size();
-  if (const auto* state = std::get_if<StateReplyFrame>(&kind)) return state->state.size();
+uint64_t PayloadBytesOf(const ServerFrame& frame) {
+  if (const auto* pull = std::get_if<PullReplyFrame>(&frame.kind)) return pull->tensor_data.size();
+  if (const auto* push = std::get_if<PushReplyFrame>(&frame.kind)) return push->tensor_data.size();
+  if (const auto* state = std::get_if<StateReplyFrame>(&frame.kind)) return state->state.size();
   return 0;
 }
-
-}  // namespace
 
 Session* Shard::Core::Asker(const RequestRef& request) {
   Session* session = sessions_.Find(request.session);
@@ -39,7 +36,6 @@ void Shard::Core::Finish(const RequestRef& request, Kind kind) {
 
 void Shard::Core::Queue(Session* session, const RequestRef& request, Kind kind) {
   const bool is_answer = !std::holds_alternative<CreditFrame>(kind);
-  sessions_.Queue(session, PayloadBytesOf(kind), is_answer, now_);
   ServerFrame frame;
   frame.request_id = request.request_id;
   frame.epoch = epoch_;
@@ -47,6 +43,7 @@ void Shard::Core::Queue(Session* session, const RequestRef& request, Kind kind) 
   frame.push_bytes_released = session->credits.TellReleased();
   frame.hurry = request.sole;
   frame.kind = std::move(kind);
+  sessions_.Queue(session, PayloadBytesOf(frame), is_answer, now_);
   out_->sends.push_back({session->id, std::move(frame)});
 }
 

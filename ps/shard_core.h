@@ -37,7 +37,7 @@ class Shard::Core {
   absl::Status Install(const Layout& layout);
   void OnOpen(uint64_t id);
   void OnFrame(uint64_t id, ClientFrame frame);
-  void OnSent(uint64_t id);
+  void OnSent(uint64_t id, uint64_t payload_bytes);
   void OnClosed(uint64_t id);
   void OnJobDone(uint64_t job, const JobResult& result);
   void OnTick();

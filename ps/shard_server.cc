@@ -99,7 +99,7 @@ ShardStatus ShardServer::status() {
 }
 
 void ShardServer::OnOpen(SessionId id, const std::string&) { Post(Opened{id}); }
-void ShardServer::OnSent(SessionId id, uint64_t) { Post(Taken{id}); }
+void ShardServer::OnSent(SessionId id, uint64_t payload_bytes) { Post(Taken{id, payload_bytes}); }
 void ShardServer::OnClosed(SessionId id) { Post(Ended{id}); }
 
 void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
@@ -228,7 +228,7 @@ void ShardServer::Handle(Event event) {
   if (auto* arrived = std::get_if<Arrived>(&event)) {
     shard_.OnFrame(arrived->id, std::move(arrived->frame), now, &effects_);
   } else if (auto* taken = std::get_if<Taken>(&event)) {
-    shard_.OnSent(taken->id, now, &effects_);
+    shard_.OnSent(taken->id, taken->payload_bytes, now, &effects_);
   } else if (auto* done = std::get_if<JobDone>(&event)) {
     shard_.OnJobDone(done->job, done->result, now, &effects_);
   } else if (auto* opened = std::get_if<Opened>(&event)) {

@@ -99,6 +99,7 @@ class ShardServer : public SessionHandler {
   };
   struct Taken {
     SessionId id;
+    uint64_t payload_bytes;
   };
   struct Ended {
     SessionId id;

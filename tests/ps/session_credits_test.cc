@@ -61,7 +61,7 @@ TEST_F(SessionCreditsTest, AnswersThatNobodyReadsAreBounded) {
     credits.Queue(0, /*is_answer=*/true);
   }
   EXPECT_EQ(credits.Begin(7).code(), absl::StatusCode::kResourceExhausted);
-  credits.Sent();
+  credits.Sent(0);
   EXPECT_TRUE(credits.Begin(7).ok());
 }
 
@@ -115,9 +115,30 @@ TEST_F(SessionCreditsTest, BytesThatNobodyReadsAreBounded) {
   EXPECT_EQ(credits.AskFor(1, 501, 1).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(credits.AskFor(1, 500, 1).ok());
   EXPECT_TRUE(credits.has_unsent());
-  credits.Sent();
+  credits.Sent(1500);
   EXPECT_FALSE(credits.has_unsent());
-  credits.Sent();  // one too many harms nothing
+  credits.Sent(1500);  // one too many harms nothing
+  credits.Sent(0);
+  credits.Queue(10, /*is_answer=*/true);
+  EXPECT_TRUE(credits.has_unsent());
+}
+
+TEST_F(SessionCreditsTest, AnAnswerThatOvertakesAnotherSettlesItsOwnBytes) {
+  credits.Begin(1).IgnoreError();
+  credits.Queue(0, /*is_answer=*/true);
+  credits.Queue(900, /*is_answer=*/true);
+  credits.Queue(600, /*is_answer=*/true);
+  credits.Sent(600);
+  EXPECT_EQ(credits.AskFor(1, 1000, 1).code(), absl::StatusCode::kOk) << "900 wait, not 1500";
+  credits.End(1);
+  credits.Begin(2).IgnoreError();
+  credits.Queue(600, /*is_answer=*/true);
+  credits.Sent(0);
+  EXPECT_EQ(credits.AskFor(2, 501, 1).code(), absl::StatusCode::kResourceExhausted)
+      << "1500 wait, not 600";
+  credits.Sent(900);
+  credits.Sent(600);
+  EXPECT_FALSE(credits.has_unsent());
 }
 
 TEST_F(SessionCreditsTest, ABareCreditIsDueOnlyWhenTheClientMayRunOut) {

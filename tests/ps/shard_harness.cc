@@ -101,8 +101,9 @@ void ShardHarness::Handle(Effects effects) {
   for (Effects::Send& send : effects.sends) {
     last_released = send.frame.push_bytes_released;
     credit_frames += std::holds_alternative<CreditFrame>(send.frame.kind) ? 1 : 0;
+    const uint64_t payload_bytes = PayloadBytesOf(send.frame);
     answers_[{send.session, send.frame.request_id}].push_back(std::move(send.frame));
-    if (frames_are_taken_at_once) Sent(send.session);
+    if (frames_are_taken_at_once) Sent(send.session, payload_bytes);
   }
   for (Effects::Close& close : effects.closes) {
     EXPECT_FALSE(close.status.ok());
@@ -141,9 +142,9 @@ void ShardHarness::Pass(absl::Duration time) {
   Handle(std::move(effects));
 }
 
-void ShardHarness::Sent(uint64_t session) {
+void ShardHarness::Sent(uint64_t session, uint64_t payload_bytes) {
   Effects effects;
-  shard.OnSent(session, now, &effects);
+  shard.OnSent(session, payload_bytes, now, &effects);
   EXPECT_TRUE(effects.empty());
 }
 

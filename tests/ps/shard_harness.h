@@ -51,8 +51,8 @@ class ShardHarness {
   bool RunOneJob();
   // Lets time pass and ticks.
   void Pass(absl::Duration time);
-  // Says that `session` has taken one frame.
-  void Sent(uint64_t session);
+  // Says that `session` has taken one frame with `payload_bytes` of payload.
+  void Sent(uint64_t session, uint64_t payload_bytes);
 
   // Drops the answers that nobody has taken out.
   void ForgetAnswers() { answers_.clear(); }

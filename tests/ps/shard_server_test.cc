@@ -22,11 +22,12 @@ constexpr absl::Duration kPatience = absl::Seconds(30);  // how long a test wait
 class FakeOutlet : public SessionOutlet {
  public:
   void Send(SessionId id, ServerFrame&& frame) override {
+    const uint64_t payload_bytes = PayloadBytesOf(frame);
     {
       absl::MutexLock lock(&mu_);
       frames_[{id, frame.request_id}].push_back(std::move(frame));
     }
-    if (server != nullptr) server->OnSent(id, 0);
+    if (server != nullptr) server->OnSent(id, payload_bytes);
   }
   void Close(SessionId id, const absl::Status& status) override {
     absl::MutexLock lock(&mu_);

@@ -332,7 +332,7 @@ TEST_F(ShardSessionTest, ASessionThatDoesNotReadItsAnswersIsClosedInTime) {
   harness.frames_are_taken_at_once = false;
   const uint64_t session = harness.Connect(3);
   harness.Pass(absl::Seconds(20));
-  harness.Sent(session);
+  harness.Sent(session, 0);  // the answer to hello
   harness.Send(session, harness.PullOf(0));
   harness.Pass(absl::Seconds(29));
   harness.Send(session, harness.PullOf(0));  // asking for more is not reading
@@ -346,12 +346,15 @@ TEST_F(ShardSessionTest, ASessionThatDoesNotReadItsAnswersIsClosedInTime) {
 TEST_F(ShardSessionTest, ASlowReaderThatReadsIsNotClosed) {
   harness.frames_are_taken_at_once = false;
   const uint64_t session = harness.Connect(3);
-  for (int i = 0; i < 10; ++i) harness.Send(session, harness.PullOf(0));
+  std::vector<uint64_t> payloads = {0};  // of the answer to hello
   for (int i = 0; i < 10; ++i) {
-    harness.Pass(absl::Seconds(29));
-    harness.Sent(session);
+    const uint64_t pull = harness.Send(session, harness.PullOf(0));
+    payloads.push_back(harness.PullReply(session, pull).tensor_data.size());
   }
-  harness.Sent(session);
+  for (const uint64_t payload_bytes : payloads) {
+    harness.Pass(absl::Seconds(29));
+    harness.Sent(session, payload_bytes);
+  }
   harness.Pass(absl::Hours(1));
   EXPECT_TRUE(harness.CloseStatus(session).ok());
 }

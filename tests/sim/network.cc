@@ -95,7 +95,7 @@ void Network::Take(uint64_t id) {
   ServerFrame frame = std::move(link.waiting.front());
   link.waiting.pop_front();
   ++link.in_flight;
-  link.server->OnSent(id);
+  link.server->OnSent(id, PayloadBytesOf(frame));
   Travel(id, std::move(frame));
   Pump(id);
 }

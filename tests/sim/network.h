@@ -30,7 +30,7 @@ class ServerEnd {
   virtual ~ServerEnd() = default;
   virtual void OnOpen(uint64_t session) = 0;
   virtual void OnFrame(uint64_t session, ClientFrame frame) = 0;
-  virtual void OnSent(uint64_t session) = 0;
+  virtual void OnSent(uint64_t session, uint64_t payload_bytes) = 0;
   virtual void OnClosed(uint64_t session) = 0;
 };
 

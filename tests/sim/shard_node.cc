@@ -63,8 +63,8 @@ void ShardNode::OnFrame(uint64_t session, ClientFrame frame) {
   if (sequence != 0 && told_) told_(worker, sequence);
 }
 
-void ShardNode::OnSent(uint64_t session) {
-  shard_.OnSent(session, world_->queue.now(), &effects_);
+void ShardNode::OnSent(uint64_t session, uint64_t payload_bytes) {
+  shard_.OnSent(session, payload_bytes, world_->queue.now(), &effects_);
   Finish();
 }
 

@@ -36,7 +36,7 @@ class ShardNode : public ServerEnd {
 
   void OnOpen(uint64_t session) override;
   void OnFrame(uint64_t session, ClientFrame frame) override;
-  void OnSent(uint64_t session) override;
+  void OnSent(uint64_t session, uint64_t payload_bytes) override;
   void OnClosed(uint64_t session) override;
 
  private:

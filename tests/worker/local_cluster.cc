@@ -280,7 +280,7 @@ void LocalCluster::Take(uint32_t shard, Effects* effects) {
               ABSL_NO_THREAD_SAFETY_ANALYSIS {
                 if (sessions_.count(session) == 0) return;
                 Effects next;
-                shards_[shard]->OnSent(session, now_, &next);
+                shards_[shard]->OnSent(session, PayloadBytesOf(frame), now_, &next);
                 Take(shard, &next);
                 ToClient(session, frame);
               });

@@ -79,10 +79,10 @@ class WireCluster::Server : public SessionHandler {
     shard_->OnFrame(id, std::move(frame), absl::Now(), &effects);
     CarryOut(&effects);
   }
-  void OnSent(SessionId id, uint64_t) override {
+  void OnSent(SessionId id, uint64_t payload_bytes) override {
     absl::MutexLock lock(&mu_);
     Effects effects;
-    shard_->OnSent(id, absl::Now(), &effects);
+    shard_->OnSent(id, payload_bytes, absl::Now(), &effects);
     CarryOut(&effects);
   }
   void OnClosed(SessionId id) override {
