@@ -14,8 +14,9 @@
 namespace weir {
 
 // The encoded frames that wait for one stream's transport, within bounds: first in first out, but
-// those in a hurry go before the others. Those being written count until they are done. Not
-// synchronised.
+// those in a hurry go before the others, for at most kMaxOvertaking messages in a row. Nothing
+// overtakes the first frame of all, the hello or its answer. Those being written count until they
+// are done. Not synchronised.
 class OutboundQueue {
  public:
   struct Entry {
@@ -28,6 +29,9 @@ class OutboundQueue {
   // first ones from being read.
   static constexpr size_t kMaxBatchBytes = 64 << 10;
   static constexpr size_t kSmallFrameBytes = 16 << 10;
+  // Messages that go before a frame that waits: what is in a hurry takes a third of the bytes at
+  // most, beside slices of a megabyte.
+  static constexpr int kMaxOvertaking = 8;
 
   OutboundQueue(size_t max_frames, uint64_t max_bytes)
       : max_frames_(max_frames), max_bytes_(max_bytes) {}
@@ -38,7 +42,7 @@ class OutboundQueue {
     if (frames() == max_frames_ || bytes_ + wire.size() > max_bytes_) return false;
     bytes_ += wire.size();
     const size_t size = wire.size();
-    auto& queue = hurry && size <= kSmallFrameBytes ? hurried_ : waiting_;
+    auto& queue = hurry && begun_ && size <= kSmallFrameBytes ? hurried_ : waiting_;
     queue.push_back(Entry{std::move(wire), size, payload_bytes});
     return true;
   }
@@ -46,7 +50,10 @@ class OutboundQueue {
   // Takes the next frame for writing; with `batches`, as many of the next as go well into one
   // message. They are in `writing()` until Finish. REQUIRES: !is_writing() && has_waiting().
   void Start(bool batches) {
-    std::deque<Entry>& queue = hurried_.empty() ? waiting_ : hurried_;
+    const bool hurry = !hurried_.empty() && (waiting_.empty() || overtaking_ < kMaxOvertaking);
+    overtaking_ = hurry && !waiting_.empty() ? overtaking_ + 1 : 0;
+    begun_ = true;
+    std::deque<Entry>& queue = hurry ? hurried_ : waiting_;
     size_t bytes = 0;
     do {
       bytes += queue.front().bytes;
@@ -86,6 +93,8 @@ class OutboundQueue {
   std::deque<Entry> hurried_;
   std::vector<Entry> writing_;
   uint64_t bytes_ = 0;  // of all frames()
+  bool begun_ = false;  // a frame has been taken
+  int overtaking_ = 0;  // messages that have gone before the first that waits
 };
 
 }  // namespace weir
