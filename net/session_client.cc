@@ -43,9 +43,12 @@ absl::Status FromStream(const grpc::Status& status) {
 // start and the finish. Reading goes on until the stream has ended, then it is finished, which
 // tells the status; it is over when all operations have ended. The operations keep it alive.
 //
-// When the server invites it to shared memory, it offers a link, and holds all frames back until
-// the server has taken it up; then they go and come by the link. That counts as an operation until
-// it has ended; it ends with the stream, and the stream with it.
+// Where it wants shared memory, all frames but the hello are held back until it is settled how they
+// go: so none is overtaken by one that goes the other way. When the answer to the hello holds an
+// invitation, a link is offered, and that answer is handed on, and the stream read again, when the
+// server has taken the link up; then frames go and come by the link. When it has not, they go by
+// the stream. A link counts as an operation until it has ended; it ends with the stream, and, from
+// when it is up, the stream with it.
 class SessionClient::Stream final : public ShmLinkHandler,
                                     public std::enable_shared_from_this<SessionClient::Stream> {
  public:
@@ -54,7 +57,8 @@ class SessionClient::Stream final : public ShmLinkHandler,
       : options_(options),
         handler_(handler),
         stub_(std::move(channel)),
-        queue_(options.max_queued_frames, options.max_queued_bytes) {
+        queue_(options.max_queued_frames, options.max_queued_bytes),
+        settled_(options.shm == nullptr) {
     stream_ = stub_.PrepareCall(&context_, kMethod, loop->queue());
   }
 
@@ -71,8 +75,10 @@ class SessionClient::Stream final : public ShmLinkHandler,
     // Batches are between the two ends of the stream: nobody else needs to know of them.
     if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
       hello->features |= kFeatureBatches | (options_.shm != nullptr ? kFeatureShm : 0);
-    // A pull need not wait for the gradients before it: it asks for what is there.
-    const bool hurry = std::holds_alternative<PullFrame>(frame.kind);
+    // A pull need not wait for the gradients before it: it asks for what is there. A hello is the
+    // first of all.
+    const bool hurry = std::holds_alternative<PullFrame>(frame.kind) ||
+                       std::holds_alternative<HelloFrame>(frame.kind);
     const uint64_t payload_bytes = PayloadBytes(frame);
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
@@ -121,12 +127,7 @@ class SessionClient::Stream final : public ShmLinkHandler,
 
   void OnRead(bool ok) {
     if (ok) {
-      Receive();
-      {
-        absl::MutexLock lock(&mu_);
-        ++operations_;
-      }
-      stream_->Read(&incoming_, &read_tag_);  // fails when the stream has ended
+      if (Receive()) Read();
     } else {
       std::shared_ptr<ShmLink> link;
       {
@@ -168,8 +169,10 @@ class SessionClient::Stream final : public ShmLinkHandler,
     {
       absl::MutexLock lock(&mu_);
       link_is_up_ = true;
+      way_ = SessionClient::Way::kShm;
     }
-    Continue();
+    Settle();
+    Read();
   }
   void OnWire(Payload&& wire, uint64_t) override {
     absl::StatusOr<ServerFrame> frame = DecodeServerFrame(wire, options_.limits);
@@ -178,63 +181,103 @@ class SessionClient::Stream final : public ShmLinkHandler,
   }
   void OnSent(uint64_t) override {}
   void OnClosed(const absl::Status& status) override {
-    bool broken;
+    bool was_up, broken;
     {
       absl::MutexLock lock(&mu_);
+      was_up = link_is_up_;
       // A server that has gone, or has ended the session, tells so by the stream's end.
-      const bool gone = absl::IsUnavailable(status) || absl::IsCancelled(status);
-      broken = !ended_ && (!gone || !link_is_up_);
-      if (broken) {
-        way_ = SessionClient::Way::kBroken;
+      broken = was_up && !ended_ && !absl::IsUnavailable(status) && !absl::IsCancelled(status);
+      if (broken || !was_up) {
+        way_ = was_up ? SessionClient::Way::kBroken : SessionClient::Way::kNoMemory;
         why_ = std::string(status.message());
       }
+      if (!was_up) link_ = nullptr;
     }
-    if (broken) {
+    if (broken)
       End(absl::UnavailableError(absl::StrCat("shared memory failed: ", status.message())));
+    if (!was_up) {
+      Settle();
+      Read();
     }
     Release();
   }
 
  private:
-  void Receive() {
+  struct Arrived {
+    ServerFrame frame;
+    size_t wire_bytes;
+  };
+
+  // Fails when the stream has ended.
+  void Read() {
+    {
+      absl::MutexLock lock(&mu_);
+      ++operations_;
+    }
+    stream_->Read(&incoming_, &read_tag_);
+  }
+
+  // Hands on what was read. False: Settle will, when it is known how the session goes on.
+  bool Receive() {
     const Payload wire = FromByteBuffer(incoming_);
     incoming_.Clear();
     absl::StatusOr<std::vector<ServerFrame>> frames = DecodeServerFrames(wire, options_.limits);
-    if (!frames.ok()) return End(frames.status());
-    for (ServerFrame& frame : *frames) {
-      if (const auto* const hello = std::get_if<HelloReplyFrame>(&frame.kind)) Greeted(*hello);
-      if (!muted()) handler_->OnFrame(std::move(frame), wire.size() / frames->size());
+    if (!frames.ok()) {
+      End(frames.status());
+      return true;
     }
-  }
-
-  // What the server's end of the stream offers.
-  void Greeted(const HelloReplyFrame& hello) {
+    if (frames->empty()) return true;
+    const auto* const hello = std::get_if<HelloReplyFrame>(&frames->front().kind);
+    if (hello != nullptr) {
+      absl::MutexLock lock(&mu_);
+      batches_ = (hello->features & kFeatureBatches) != 0;
+    }
+    bool settled;
     {
       absl::MutexLock lock(&mu_);
-      batches_ = (hello.features & kFeatureBatches) != 0;
+      settled = settled_;
     }
+    const std::shared_ptr<ShmLink> link = settled || hello == nullptr ? nullptr : OfferLink(*hello);
+    for (ServerFrame& frame : *frames)
+      arrived_.push_back(Arrived{std::move(frame), wire.size() / frames->size()});
+    if (link != nullptr) {
+      options_.shm->Add(link, this);
+      return false;
+    }
+    Settle();
+    return true;
+  }
+
+  // Frames go and come from now on, by the link or by the stream.
+  void Settle() {
+    {
+      absl::MutexLock lock(&mu_);
+      settled_ = true;
+    }
+    for (Arrived& arrived : std::exchange(arrived_, {}))
+      if (!muted()) handler_->OnFrame(std::move(arrived.frame), arrived.wire_bytes);
+    Continue();
+  }
+
+  // The link to which the server invites; null: it does not, or there is none to be had.
+  std::shared_ptr<ShmLink> OfferLink(const HelloReplyFrame& hello) {
     ShmKey key;
-    if (options_.shm == nullptr || (hello.features & kFeatureShm) == 0 ||
-        hello.shm_key.size() != key.size()) {
-      return;
-    }
+    if ((hello.features & kFeatureShm) == 0 || hello.shm_key.size() != key.size()) return nullptr;
     std::copy(hello.shm_key.begin(), hello.shm_key.end(), key.begin());
     ShmLink::Options link_options;
     link_options.arena = options_.arena;
+    link_options.available_bytes = options_.available_bytes;
     auto link = ShmLink::Offer(hello.shm_socket, key, std::move(link_options));
-    {
-      absl::MutexLock lock(&mu_);
-      if (!link.ok()) {  // the session is as it was
-        way_ = SessionClient::Way::kNoMemory;
-        why_ = std::string(link.status().message());
-        return;
-      }
-      if (ended_) return;
-      link_ = *link;
-      way_ = SessionClient::Way::kShm;
-      ++operations_;
+    absl::MutexLock lock(&mu_);
+    if (!link.ok()) {  // the session is as it was
+      way_ = SessionClient::Way::kNoMemory;
+      why_ = std::string(link.status().message());
+      return nullptr;
     }
-    options_.shm->Add(*std::move(link), this);
+    if (ended_) return nullptr;
+    link_ = *link;
+    ++operations_;
+    return *link;
   }
 
   // An operation has ended. After the last one, which comes after the finish, all is over.
@@ -287,8 +330,9 @@ class SessionClient::Stream final : public ShmLinkHandler,
     {
       absl::MutexLock lock(&mu_);
       if (!started_ || queue_.is_writing() || !queue_.has_waiting()) return false;
+      if (!settled_ && greets_) return false;
+      greets_ = true;
       link = link_;
-      if (link != nullptr && !link_is_up_) return false;
       queue_.Start(batches_ && link == nullptr);
       payload_bytes = queue_.writing().front().payload_bytes;
       for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
@@ -317,6 +361,7 @@ class SessionClient::Stream final : public ShmLinkHandler,
   MemberTag<Stream, &Stream::OnWritten> write_tag_{this};
   MemberTag<Stream, &Stream::OnFinished> finish_tag_{this};
   grpc::ByteBuffer incoming_;     // of the read under way
+  std::vector<Arrived> arrived_;  // of the last read, not handed on; of whoever may read next
   grpc::Status finish_;           // what the finish told
   std::shared_ptr<Stream> self_;  // while operations are under way
 
@@ -332,6 +377,8 @@ class SessionClient::Stream final : public ShmLinkHandler,
   std::thread::id closer_ ABSL_GUARDED_BY(mu_);         // the thread that is within OnClosed
   std::shared_ptr<ShmLink> link_ ABSL_GUARDED_BY(mu_);  // null: frames go by the stream
   bool link_is_up_ ABSL_GUARDED_BY(mu_) = false;
+  bool settled_ ABSL_GUARDED_BY(mu_);         // how the session goes
+  bool greets_ ABSL_GUARDED_BY(mu_) = false;  // the hello has been taken from queue_
   SessionClient::Way way_ ABSL_GUARDED_BY(mu_) = SessionClient::Way::kStream;
   std::string why_ ABSL_GUARDED_BY(mu_);  // of way_
   int operations_ ABSL_GUARDED_BY(mu_) = 0;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "net/frame.h"
 #include "net/frame_codec.h"
+#include "net/shm_segment.h"
 
 namespace grpc {
 class Channel;
@@ -29,8 +31,8 @@ class SessionClientHandler {
  public:
   virtual ~SessionClientHandler() = default;
 
-  // Frames in the order of arrival. The payload borrows gRPC's memory: let go of it soon. The next
-  // one is read when this has returned.
+  // Frames in the order of arrival. The payload borrows the transport's memory: let go of it soon.
+  // The next one is read when this has returned.
   virtual void OnFrame(ServerFrame&& frame, size_t wire_bytes) = 0;
 
   // The stream has ended; the last call, made exactly once. The client may be destroyed from
@@ -57,6 +59,8 @@ class SessionClient {
     // invites it and there is memory for it. Borrowed; polls until the client is closed.
     ShmPoller* shm = nullptr;
     std::shared_ptr<ShmArena> arena;
+    // Asked before memory for frames is made.
+    std::function<uint64_t()> available_bytes = AvailableMemoryBytes;
   };
 
   // Starts to open a stream on `channel` (net/channel.h); frames may be sent at once. How opening
@@ -72,9 +76,9 @@ class SessionClient {
   SessionClient(const SessionClient&) = delete;
   SessionClient& operator=(const SessionClient&) = delete;
 
-  // Queues `frame`. UNAVAILABLE: the stream has ended or is ending, OnClosed says why.
-  // RESOURCE_EXHAUSTED: the queue is full; nothing was queued. INVALID_ARGUMENT: the frame exceeds
-  // max_frame_bytes.
+  // Queues `frame`; the hello is the first. UNAVAILABLE: the stream has ended or is ending,
+  // OnClosed says why. RESOURCE_EXHAUSTED: the queue is full; nothing was queued. INVALID_ARGUMENT:
+  // the frame exceeds max_frame_bytes.
   absl::Status Send(ClientFrame&& frame);
 
   // Ends the stream at once; OnClosed(CANCELLED) follows, if nothing else ended it before. From
@@ -85,7 +89,7 @@ class SessionClient {
   // REQUIRES: not called within the handler, unless within OnClosed, where it returns at once.
   void Close();
 
-  // How the session travels.
+  // How the session travels; known from the first OnFrame.
   enum class Way {
     kStream,    // on its stream: shared memory was not asked for or not offered
     kNoMemory,  // on its stream, because shared memory could not be had; `why` tells

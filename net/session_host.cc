@@ -58,12 +58,11 @@ class SessionHost::Core final : public QueuedService {
   // A shard has let a worker in.
   void CountWorker(bool over_socket) {
     absl::MutexLock lock(&mu_);
-    ++(over_socket ? workers_over_uds_ : workers_over_tcp_);
+    ++(over_socket ? workers_over_socket_ : workers_over_tcp_);
   }
   // A worker's session has moved from its socket to shared memory.
   void CountMove() {
     absl::MutexLock lock(&mu_);
-    --workers_over_uds_;
     ++workers_over_shm_;
   }
   // Whom the link of that session belongs to; null: it has ended.
@@ -91,8 +90,8 @@ class SessionHost::Core final : public QueuedService {
   uint64_t opened_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t closed_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t workers_over_tcp_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t workers_over_uds_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t workers_over_shm_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t workers_over_socket_ ABSL_GUARDED_BY(mu_) = 0;  // at first
+  uint64_t workers_over_shm_ ABSL_GUARDED_BY(mu_) = 0;     // of these, since they moved
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -103,7 +102,8 @@ class SessionHost::Core final : public QueuedService {
 // Where the client wants it, the session moves to a link in shared memory: its hello's answer
 // invites it, and from when the link is there all frames go and come by it. The stream tells that
 // the client lives. The link counts as an operation until it has ended; it ends with the stream,
-// and the stream with it.
+// and the stream with it. Before a closing stream is finished the client lets go of what it was
+// sent by the link, for then the memory that it reads is used for something else.
 class SessionHost::Stream final : public ShmLinkHandler {
  public:
   explicit Stream(Core* core)
@@ -168,8 +168,9 @@ class SessionHost::Stream final : public ShmLinkHandler {
       absl::MutexLock lock(&mu_);
       if (!closing_) status_ = status;
       closing_ = true;
+      abandoned_ = true;
       queue_.Clear();
-      if (queue_.is_writing() && link_ == nullptr) context_.TryCancel();
+      if (writes_stream_) context_.TryCancel();
     }
     Continue();
   }
@@ -188,9 +189,14 @@ class SessionHost::Stream final : public ShmLinkHandler {
   }
 
   void OnRead(bool ok) {
-    const absl::Status status = ok ? Receive() : absl::OkStatus();
+    const bool moved = has_moved();
+    absl::Status status;
+    if (ok && moved)
+      status = absl::InvalidArgumentError("a frame by the stream of a session in shared memory");
+    if (ok && !moved) status = Receive();
     // Not OK: a frame that cannot be served. No read: the client has ended the stream, or is gone.
     if (!ok || !status.ok()) {
+      if (!ok || moved) Abandon();
       Close(status);
     } else if (!closing()) {
       Read();
@@ -214,6 +220,7 @@ class SessionHost::Stream final : public ShmLinkHandler {
     {
       absl::MutexLock lock(&mu_);
       written_ += payloads.size();
+      writes_stream_ = false;
       queue_.Finish();
       if (!ok) {  // the connection is lost: nothing more can be written
         closing_ = true;
@@ -229,7 +236,7 @@ class SessionHost::Stream final : public ShmLinkHandler {
   // The client has come to where it was invited to. False: too late.
   bool MoveTo(std::shared_ptr<ShmLink> link) {
     absl::MutexLock lock(&mu_);
-    if (closing_) return false;
+    if (closing_ || link_ != nullptr) return false;
     link_ = std::move(link);
     ++operations_;
     if (is_worker_) core_->CountMove();
@@ -248,10 +255,16 @@ class SessionHost::Stream final : public ShmLinkHandler {
       handler = handler_;
     }
     handler->OnSent(id_, payload_bytes);
+    if (closing()) Continue();
   }
   void OnClosed(const absl::Status& status) override {
+    {
+      absl::MutexLock lock(&mu_);
+      link_ended_ = true;
+    }
     // Ended by the client, or for what it did. A stream that has ended first has its own status.
     Close(absl::IsUnavailable(status) || absl::IsCancelled(status) ? absl::OkStatus() : status);
+    Continue();
     Release();
   }
 
@@ -264,6 +277,20 @@ class SessionHost::Stream final : public ShmLinkHandler {
   bool closing() const {
     absl::MutexLock lock(&mu_);
     return closing_;
+  }
+
+  bool has_moved() const {
+    absl::MutexLock lock(&mu_);
+    return link_ != nullptr;
+  }
+
+  // Nobody is there any more, or it breaks the rules: the end is not to wait for it.
+  void Abandon() {
+    {
+      absl::MutexLock lock(&mu_);
+      abandoned_ = true;
+    }
+    Continue();
   }
 
   void Read() {
@@ -293,6 +320,7 @@ class SessionHost::Stream final : public ShmLinkHandler {
       absl::MutexLock lock(&mu_);
       if (batches_) reply->features |= kFeatureBatches;
       invite = wants_shm_ && over_socket_ && !closing_;
+      wants_shm_ = false;  // one invitation
     }
     ShmHost* const shm = core_->options().shm;
     if (!invite || shm == nullptr) return;
@@ -302,8 +330,14 @@ class SessionHost::Stream final : public ShmLinkHandler {
     reply->features |= kFeatureShm;
     reply->shm_socket = shm->path();
     reply->shm_key.assign(key->begin(), key->end());
-    absl::MutexLock lock(&mu_);
-    shm_key_ = *key;
+    {
+      absl::MutexLock lock(&mu_);
+      if (!finished_) {
+        shm_key_ = *key;
+        return;
+      }
+    }
+    shm->Withdraw(*key);
   }
 
   // Decodes what was read and hands it on.
@@ -373,9 +407,10 @@ class SessionHost::Stream final : public ShmLinkHandler {
       link = link_;
       if (queue_.has_waiting()) {
         queue_.Start(batches_ && link == nullptr);
+        writes_stream_ = link == nullptr;
         payload_bytes = queue_.writing().front().payload_bytes;
         for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
-      } else if (closing_) {
+      } else if (closing_ && (link == nullptr || link_ended_ || abandoned_ || link->Drain())) {
         finished_ = true;
         last = ToGrpcStatus(status_);
         key = shm_key_;
@@ -418,8 +453,8 @@ class SessionHost::Stream final : public ShmLinkHandler {
       return absl::ResourceExhaustedError(
           "the session was closed and its last answers are not read");
     }
-    const bool idle = link_ == nullptr ? queue_.idle() : !link_->waiting();
-    const uint64_t progress = link_ == nullptr ? written_ : link_->progress();
+    const bool idle = queue_.idle() && (link_ == nullptr || !link_->waiting());
+    const uint64_t progress = written_ + (link_ == nullptr ? 0 : link_->progress());
     if (idle || progress != progress_before_) write_deadline_ = absl::InfiniteFuture();
     progress_before_ = progress;
     if (!idle && Expired(now, options.write_timeout, &write_deadline_)) {
@@ -457,8 +492,11 @@ class SessionHost::Stream final : public ShmLinkHandler {
   absl::optional<ShmKey> shm_key_ ABSL_GUARDED_BY(mu_);  // of its invitation
   std::shared_ptr<ShmLink> link_ ABSL_GUARDED_BY(mu_);   // null: frames go by the stream
   absl::Status status_ ABSL_GUARDED_BY(mu_);
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;   // nothing new is read or queued
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
+  bool link_ended_ ABSL_GUARDED_BY(mu_) = false;
+  bool writes_stream_ ABSL_GUARDED_BY(mu_) = false;  // what queue_ is writing goes by the stream
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;        // nothing new is read or queued
+  bool abandoned_ ABSL_GUARDED_BY(mu_) = false;      // the client's link is not waited for
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;       // Finish was called
   int operations_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;          // frames
   uint64_t progress_before_ ABSL_GUARDED_BY(mu_) = 0;  // at the last Tick
@@ -566,8 +604,8 @@ SessionHost::Statistics SessionHost::Core::statistics() const {
   statistics.opened = opened_;
   statistics.closed = closed_;
   statistics.workers_over_tcp = workers_over_tcp_;
-  statistics.workers_over_uds = workers_over_uds_;
-  statistics.workers_over_shm = workers_over_shm_;
+  statistics.workers_over_shm = std::min(workers_over_shm_, workers_over_socket_);
+  statistics.workers_over_uds = workers_over_socket_ - statistics.workers_over_shm;
   return statistics;
 }
 

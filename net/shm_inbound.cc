@@ -116,6 +116,7 @@ absl::StatusOr<absl::optional<ShmInbound::Frame>> ShmInbound::Next() {
   }
   std::shared_ptr<const void> owner = std::make_shared<Held>(releases_, *number, std::move(memory));
   if (head.kind == RecordKind::kDescribed) {
+    frame.lent = head.segment != kBounceSegment;
     frame.wire.Append(*data, head.payload_bytes, std::move(owner));
     return absl::make_optional(std::move(frame));
   }

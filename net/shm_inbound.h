@@ -34,6 +34,7 @@ class ShmInbound {
   struct Frame {
     Payload wire;  // the header first
     uint64_t payload_bytes = 0;
+    bool lent = false;  // the payload lies in a segment that the peer handed over
   };
 
   // `direction` is the peer's, in the rings' segment of the doorbell.

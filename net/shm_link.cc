@@ -134,6 +134,15 @@ absl::StatusOr<bool> ShmLink::ReadFrames(size_t most, ShmLinkHandler* handler) {
   return count > 0;
 }
 
+// No more than the ring can hold: the peer may still be writing.
+void ShmLink::ReadLastFrames(ShmLinkHandler* handler) {
+  for (size_t i = 0; i < ShmGeometry::kMaxRingBytes / sizeof(RecordHead) && up_; ++i) {
+    absl::StatusOr<absl::optional<ShmInbound::Frame>> frame = inbound_.Next();
+    if (!frame.ok() || !*frame || (*frame)->lent) return;
+    handler->OnWire(std::move((*frame)->wire), (*frame)->payload_bytes);
+  }
+}
+
 absl::Status ShmLink::ReadSocket(ShmLinkHandler* handler) {
   for (int i = 0; i < kMessagesAtOnce; ++i) {
     absl::StatusOr<ReceivedHandover> received = ReceiveHandover(socket());
@@ -207,10 +216,7 @@ absl::Status ShmLink::Finish(const absl::Status& status, ShmLinkHandler* handler
     absl::MutexLock lock(&mu_);
     if (!ended_.ok()) last = ended_;
   }
-  // No more than the ring can hold: the peer may still be writing.
-  if (absl::IsUnavailable(last)) {
-    ReadFrames(ShmGeometry::kMaxRingBytes / sizeof(RecordHead), handler).status().IgnoreError();
-  }
+  if (absl::IsUnavailable(last)) ReadLastFrames(handler);
   doorbell_->HangUp();
   ShmOutbound::Outcome outcome;
   outbound_.Close(&outcome);

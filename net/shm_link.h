@@ -81,6 +81,8 @@ class ShmLink {
   // Ends the link on both sides. The poller calls OnClosed(status), unless it has ended before.
   void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // As ShmOutbound::Drain: true when the link can be closed and the peer misses nothing.
+  bool Drain() { return outbound_.Drain(); }
   // Frames wait, or the peer holds payloads; how much it has taken so far. For timeouts.
   bool waiting() const { return outbound_.waiting(); }
   uint64_t progress() const { return outbound_.progress(); }
@@ -97,8 +99,9 @@ class ShmLink {
   // Asks the peer for a bell. False: there is something to do already; do not sleep.
   bool PrepareSleep();
   void Wake();
-  // Hands on what the peer has sent before it went, and drops what waits. Returns what OnClosed is
-  // to be called with, when Poll or ReadSocket gave `status`.
+  // Hands on what the peer has sent before it went, up to the first payload that lies in a segment
+  // of its own, which it may be using for something else by now; and drops what waits. Returns what
+  // OnClosed is to be called with, when Poll or ReadSocket gave `status`.
   absl::Status Finish(const absl::Status& status, ShmLinkHandler* handler) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -109,6 +112,7 @@ class ShmLink {
   absl::Status HandOver(uint32_t segment);
   absl::Status Handle(ReceivedHandover received, ShmLinkHandler* handler);
   absl::StatusOr<bool> ReadFrames(size_t most, ShmLinkHandler* handler);
+  void ReadLastFrames(ShmLinkHandler* handler);
 
   const Options options_;
   const std::shared_ptr<const ShmDoorbell> doorbell_;

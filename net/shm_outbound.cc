@@ -80,6 +80,14 @@ absl::Status ShmOutbound::Answered(uint32_t segment, bool taken) {
   return absl::OkStatus();
 }
 
+bool ShmOutbound::Drain() {
+  absl::MutexLock lock(&mu_);
+  if (closed_) return true;
+  draining_ = true;
+  starved_->store(1);
+  return queue_.empty() && direction_.released->load() - released_ == pins_.size();
+}
+
 void ShmOutbound::Close(Outcome* outcome) {
   absl::MutexLock lock(&mu_);
   closed_ = true;
@@ -112,7 +120,7 @@ absl::Status ShmOutbound::Flush(Outcome* outcome) {
     if (!status.ok()) return status;
     asked = true;
   }
-  starved_->store(0, std::memory_order_relaxed);
+  if (!draining_) starved_->store(0, std::memory_order_relaxed);
   return absl::OkStatus();
 }
 

@@ -69,6 +69,10 @@ class ShmOutbound {
   // INVALID_ARGUMENT: it was not asked.
   absl::Status Answered(uint32_t segment, bool taken) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // For an end in order: asks the peer to ring when it lets go of payloads, from now on, and says
+  // whether it has let go of all and nothing waits for room. When it has not, OnSent tells of more.
+  bool Drain() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Drops everything; nothing is sent after this.
   void Close(Outcome* outcome) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -121,6 +125,7 @@ class ShmOutbound {
   uint64_t bounce_free_ ABSL_GUARDED_BY(mu_) = 0;
   std::array<SegmentState, ShmArena::kMaxSegments> segments_ ABSL_GUARDED_BY(mu_){};
   bool answered_ ABSL_GUARDED_BY(mu_) = false;  // since the last Advance: may need no copy now
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t head_seen_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t progress_ ABSL_GUARDED_BY(mu_) = 0;

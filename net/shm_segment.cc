@@ -151,6 +151,9 @@ absl::Status CheckFile(int fd, const ShmSegment::Expected& expected) {
   if ((file.st_mode & 07777) != 0600) {
     return Unsuitable("others than its owner may open it, or its owner may not");
   }
+  // Else every page that we read first would be taken from what we may take.
+  constexpr int64_t kBlockBytes = 512;
+  if (file.st_blocks * kBlockBytes < file.st_size) return Unsuitable("it is not allocated in full");
   const uint64_t bytes = static_cast<uint64_t>(file.st_size);
   if (bytes != expected.bytes || bytes == 0 || bytes % kPageBytes != 0) {
     return Unsuitable(absl::StrCat("it holds ", bytes, " bytes, announced as ", expected.bytes));

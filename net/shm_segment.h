@@ -46,8 +46,8 @@ class ShmSegment {
 
   // Maps what another process handed over; for reading only when its access is kCreatorOnly. The
   // descriptor is closed in any case. FAILED_PRECONDITION, a sentence: it is no memfd, its seals,
-  // mode, owner or size are not what they must be. RESOURCE_EXHAUSTED: larger than max_bytes, or no
-  // address space for it.
+  // mode, owner or size are not what they must be, or it has holes. RESOURCE_EXHAUSTED: larger than
+  // max_bytes, or no address space for it.
   static absl::StatusOr<std::shared_ptr<ShmSegment>> Adopt(ShmFd fd, const Expected& expected);
 
   ~ShmSegment();

@@ -32,7 +32,7 @@ ShmFd Handmade(int seals, mode_t mode = 0600, unsigned flags = MFD_ALLOW_SEALING
   ShmFd fd(memfd_create("handmade", MFD_CLOEXEC | flags));
   EXPECT_TRUE(fd) << std::strerror(errno);
   EXPECT_EQ(fchmod(fd.get(), mode), 0);
-  EXPECT_EQ(ftruncate(fd.get(), kBytes), 0) << std::strerror(errno);
+  EXPECT_EQ(fallocate(fd.get(), 0, 0, kBytes), 0) << std::strerror(errno);
   EXPECT_EQ(seals == 0 ? 0 : fcntl(fd.get(), F_ADD_SEALS, seals), 0) << std::strerror(errno);
   return fd;
 }
@@ -201,6 +201,14 @@ TEST(ShmSegmentTest, WhatIsNoMemoryOfOrdinaryPagesIsRefused) {
   ASSERT_EQ(fcntl(huge.get(), F_ADD_SEALS, kSizeSeals), 0);
   const auto adopted = ShmSegment::Adopt(std::move(huge), {SegmentAccess::kBoth, kHuge, kHuge});
   EXPECT_TRUE(absl::IsFailedPrecondition(adopted.status())) << adopted.status();
+}
+
+TEST(ShmSegmentTest, WhatHasHolesIsRefused) {
+  ShmFd sparse = Handmade(/*seals=*/0);
+  ASSERT_EQ(fallocate(sparse.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096), 0);
+  ASSERT_EQ(fcntl(sparse.get(), F_ADD_SEALS, kSizeSeals | F_SEAL_FUTURE_WRITE), 0);
+  const absl::Status refusal = Refusal(std::move(sparse), SegmentAccess::kCreatorOnly);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refusal)) << refusal;
 }
 
 TEST(ShmSegmentTest, WhatMayOnlyBeReadIsRefusedWhereItMustBeWritten) {
