@@ -8,6 +8,7 @@
 
 #include "core/codec.h"
 #include "core/codec_kernels.h"
+#include "hwy/cache_control.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec_int8.cc"
@@ -121,12 +122,22 @@ HWY_INLINE void AddResidual(const float* x, const float* residual, size_t count,
   for (; i < count; ++i) sum[i] = x[i] + residual[i];
 }
 
+// So far ahead of what is encoded the memory is asked for: the processor's own prefetching, which
+// stops at each page, leaves a core waiting. Beyond the end nothing happens.
+inline constexpr size_t kAheadElements = 512;
+
+HWY_INLINE void AskFor(const float* block) {
+  constexpr size_t kLineElements = 64 / sizeof(float);
+  for (size_t i = 0; i < kBlock; i += kLineElements) hwy::Prefetch(block + kAheadElements + i);
+}
+
 bool EncodeInt8Kernel(const float* x, float* residual, size_t count, char* out) {
   HWY_ALIGN float sum[kBlock];
   bool finite = true;
   for (size_t i = 0; i < count; i += kBlock, out += kBlockBytes) {
     const size_t elements = count - i < kBlock ? count - i : kBlock;
     const float* block = x + i;
+    AskFor(block);
     float* lost = nullptr;
     if (residual != nullptr) {
       lost = residual + i;

@@ -4,7 +4,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/stream_copy.h"
+
 namespace weir {
+namespace {
+
+// What is decoded stays in the nearest cache until it is copied.
+constexpr size_t kTileElements = 2048;
+
+}  // namespace
 
 void PayloadDecoder::SkipEmpty() {
   while (left_in_chunk() == 0) {
@@ -99,6 +107,25 @@ size_t PayloadDecoder::FillFromBlock(size_t count, float* out) {
   at_ += run;
   block_left_ -= run;
   return run;
+}
+
+void DecodePayload(Codec codec, const Payload& payload, uint64_t count, float* out) {
+  if (codec == Codec::kF32 && count < kStreamElements) {
+    return payload.CopyTo(reinterpret_cast<char*>(out));
+  }
+  PayloadDecoder decoder(codec, payload, count);
+  size_t run = 0;
+  if (count < kStreamElements) {
+    if (count > 0) decoder.Next(count, out, &run);
+    return;
+  }
+  alignas(64) float tile[kTileElements];
+  while (decoder.left() > 0) {
+    const void* values = decoder.Next(codec == Codec::kF32 ? count : kTileElements, tile, &run);
+    StreamCopy(values, run, out);
+    out += run;
+  }
+  StreamFence();
 }
 
 }  // namespace weir

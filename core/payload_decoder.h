@@ -56,6 +56,11 @@ class PayloadDecoder {
   alignas(float) char carry_[sizeof(float)];
 };
 
+// Decodes a whole payload, for another thread or a device to read later: a large one goes past the
+// caches. `out` is a multiple of 4. Reads each byte once.
+// REQUIRES: as of PayloadDecoder.
+void DecodePayload(Codec codec, const Payload& payload, uint64_t count, float* out);
+
 }  // namespace weir
 
 #endif  // WEIR_CORE_PAYLOAD_DECODER_H_

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hwy/cache_control.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/stream_copy.cc"
 #include "hwy/foreach_target.h"
 // Highway's order: foreach_target.h before everything that is compiled per target.
 #include "core/float_vectors-inl.h"
-#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace weir {
@@ -27,7 +28,6 @@ void StreamCopyKernel(const void* from, size_t count, float* to) {
     hn::Stream(LoadBytes(bytes + i * sizeof(float)), d, to + i);
   }
   std::memcpy(to + i, bytes + i * sizeof(float), (count - i) * sizeof(float));
-  hwy::FlushStream();  // before anybody is told that it is there
 }
 
 }  // namespace HWY_NAMESPACE
@@ -42,6 +42,8 @@ HWY_EXPORT(StreamCopyKernel);
 void StreamCopy(const void* from, size_t count, float* to) {
   HWY_DYNAMIC_DISPATCH(StreamCopyKernel)(from, count, to);
 }
+
+void StreamFence() { hwy::FlushStream(); }
 
 }  // namespace weir
 #endif  // HWY_ONCE

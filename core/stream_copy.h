@@ -12,9 +12,10 @@ namespace weir {
 inline constexpr size_t kStreamElements = 8192;
 
 // Copies `count` floats from a tile, at any address, to memory that nobody reads soon: the copy
-// goes past the caches. It is there for every thread when this has returned. `to` is a multiple
-// of 4.
+// goes past the caches. `to` is a multiple of 4. Before another thread is told that the copy is
+// there, StreamFence is called, once for any number of copies.
 void StreamCopy(const void* from, size_t count, float* to);
+void StreamFence();
 
 }  // namespace weir
 

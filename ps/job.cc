@@ -7,6 +7,7 @@
 #include "core/payload_decoder.h"
 #include "core/stream_copy.h"
 #include "core/tensor_sum.h"
+#include "hwy/cache_control.h"
 
 namespace weir {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 // write past the caches.
 constexpr size_t kTileElements = kStreamElements;
 // New weights that are encoded wait in the nearest cache beside what they are made of.
-constexpr size_t kFreshElements = 4096;
+constexpr size_t kFreshElements = 1024;
 static_assert(kFreshElements % kInt8BlockElements == 0);
 
 bool PayloadIsFinite(Codec codec, const Payload& payload, size_t count) {
@@ -99,6 +100,13 @@ void PutFresh(const FoldJob& job, const float* fresh, size_t at, size_t count, s
   std::memcpy(out, fresh, count * sizeof(float));
 }
 
+// Asks for the weights that the next tile needs while its gradient is decoded.
+void AskForWeights(const FoldJob& job, size_t at, size_t count) {
+  constexpr size_t kLineElements = 64 / sizeof(float);
+  const float* const weights = job.weights.floats() + at;
+  for (size_t i = 0; i < count; i += kLineElements) hwy::Prefetch(weights + i);
+}
+
 // A tile at a time where something is made of the elements more than once, so that it is found in
 // the nearest cache. `gradient` is not empty.
 FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, size_t count) {
@@ -113,6 +121,7 @@ FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, si
     const size_t longest = job.encoded_out ? kFreshElements - (done - put)
                            : tiled         ? kTileElements
                                            : count;
+    if (job.encoded_out && codec != Codec::kF32) AskForWeights(job, done, longest);
     size_t run = 0;
     const void* x = decoder.Next(longest, sum, &run);
     float* const weights_out = job.encoded_out ? fresh + (done - put)
@@ -125,6 +134,7 @@ FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, si
       put = done;
     }
   }
+  StreamFence();
   return flags;
 }
 

@@ -9,10 +9,8 @@
 namespace weir {
 
 void DeliverValues(const DeliverEffect& deliver) {
-  if (deliver.codec == Codec::kF32) return deliver.payload.CopyTo(deliver.to);
-  PayloadDecoder decoder(deliver.codec, deliver.payload, deliver.count);
-  size_t elements = 0;
-  decoder.Next(deliver.count, reinterpret_cast<float*>(deliver.to), &elements);
+  DecodePayload(deliver.codec, deliver.payload, deliver.count,
+                reinterpret_cast<float*>(deliver.to));
 }
 
 Client::Core::Core(ClientOptions options, BufferPool* pool)

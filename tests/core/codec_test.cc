@@ -202,6 +202,24 @@ TEST(CodecTest, Int8StaysWithinHalfAScale) {
   }
 }
 
+TEST(CodecTest, Int8RoundsWhatLiesNextToTheMiddleOfTwoLevelsByTheQuotient) {
+  TestRandom random(21);
+  for (int round = 0; round < 2000; ++round) {
+    const float scale = random.Floats(1, 1, 2)[0] * (round % 2 == 0 ? 1.0f : 0x1p-126f);
+    std::vector<float> x;
+    for (size_t i = 0; x.size() < kInt8BlockElements; ++i) {
+      const float level = static_cast<float>(i % 127) + 0.5f;
+      float value = level * scale * (i % 2 == 0 ? 1.0f : -1.0f);
+      for (uint64_t steps = random.Below(4); steps > 0; --steps) {
+        value = std::nextafter(value, round % 3 == 0 ? 0.0f : 2 * value);
+      }
+      x.push_back(value);
+    }
+    x[random.Below(kInt8BlockElements)] = 127 * scale;
+    ASSERT_EQ(Encoded(Codec::kInt8, x), ReferenceEncode(Codec::kInt8, x)) << round;
+  }
+}
+
 TEST(CodecTest, FiniteValuesBeyondTheLargestSaturate) {
   const std::vector<float> x = {65504, 65519.996f, 65520, 1e9f, kLargest, -65520, -kLargest};
   const std::vector<float> f16 = {65504, 65504, 65504, 65504, 65504, -65504, -65504};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/payload_decoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -116,6 +117,25 @@ TEST(PayloadDecoderTest, FloatsAreReadWhereTheyLie) {
   EXPECT_EQ(decoder.Next(1000, nullptr, &elements), payload.chunks()[1].data + 2);
   EXPECT_EQ(elements, 49u);
   EXPECT_EQ(decoder.left(), 0u);
+}
+
+TEST(PayloadDecoderTest, AWholePayloadIsDecodedToAnyAddressWhetherItIsLargeOrNot) {
+  for (const Codec codec : kCodecs) {
+    for (const size_t count : {1000, 8191, 8192, 20001}) {
+      const Sample sample = MakeSample(codec, count);
+      for (const size_t cut : {size_t{1}, sample.bytes.size() / 2 + 1}) {
+        const Payload payload = Chunked(sample.bytes, {cut});
+        for (const size_t at : {0, 1, 15}) {
+          std::vector<float> out(at + count + 16, 7.0f);
+          DecodePayload(codec, payload, count, out.data() + at);
+          ASSERT_TRUE(std::equal(sample.floats.begin(), sample.floats.end(), out.begin() + at))
+              << CodecName(codec) << ' ' << count << " cut at " << cut << " to " << at;
+          ASSERT_EQ(std::count(out.begin(), out.begin() + at, 7.0f), static_cast<int>(at));
+          ASSERT_EQ(std::count(out.end() - 16, out.end(), 7.0f), 16);
+        }
+      }
+    }
+  }
 }
 
 TEST(PayloadDecoderTest, AHostileScaleCutInTwoDecodesToNan) {

@@ -21,6 +21,7 @@ TEST(StreamCopyTest, EveryLengthIsCopiedFromAndToEveryAlignmentAndNothingElseIsW
         const char* source = reinterpret_cast<const char*>(x.data()) + from;
         std::memcpy(expected.data() + to, source, count * sizeof(float));
         StreamCopy(source, count, out.data() + to);
+        StreamFence();
         ASSERT_EQ(std::memcmp(out.data(), expected.data(), out.size() * sizeof(float)), 0)
             << count << " elements from byte " << from << " to element " << to;
       }
