@@ -13,9 +13,13 @@
 namespace weir {
 namespace {
 
-// Of others', that a caller handles beside its own: what came in while it cut its call into frames.
+// How many events one handles before it gives the turn back; the loop does the rest. A caller: its
+// own, and what came in while it cut its call into frames. Who brings frames: enough to save a
+// change of threads, and then it must look for more of them, and for what is due. Who renews the
+// lease: none, for it must not be kept, nor wait for Options::log.
 constexpr size_t kCallersEvents = 16;
-constexpr size_t kAllEvents = ~size_t{0};  // for the threads that bring frames
+constexpr size_t kReceiversEvents = 256;
+constexpr size_t kNoEvents = 0;
 
 ChannelOptions PayloadChannel() {
   ChannelOptions options;
@@ -47,18 +51,21 @@ class DataLoop::Connection : public SessionClientHandler {
       if (greeted) loop_->Greeted(id_);
       loop_->client_.Receive(id_, std::move(frame), now, effects);
     };
-    if (waiting <= loop_->options_.max_waiting_bytes && loop_->Post(std::move(event), kAllEvents))
+    if (waiting <= loop_->options_.max_waiting_bytes &&
+        loop_->Post(std::move(event), kReceiversEvents))
       return;
     flooding_ = true;
-    loop_->PostAlways([](absl::Time, ClientEffects*) {});  // wakes the loop, which drops it
+    loop_->PostAlways([](absl::Time, ClientEffects*) {}, kReceiversEvents);  // which drops it
   }
 
   void OnClosed(const absl::Status& status) override {
     DataLoop* loop = loop_;
     const uint64_t id = id_;
-    loop->PostAlways([loop, id, status](absl::Time now, ClientEffects* effects) {
-      loop->OnClosed(id, status, now, effects);
-    });
+    loop->PostAlways(
+        [loop, id, status](absl::Time now, ClientEffects* effects) {
+          loop->OnClosed(id, status, now, effects);
+        },
+        kReceiversEvents);
   }
 
   SessionClient& session() { return session_; }
@@ -75,7 +82,7 @@ class DataLoop::Connection : public SessionClientHandler {
   const Transport transport_;
   const std::string address_;
   std::atomic<uint64_t> waiting_bytes_{0};  // of its frames in the mailbox
-  std::atomic<bool> flooding_{false};       // set by gRPC's threads, read by the loop's
+  std::atomic<bool> flooding_{false};       // set by who brings frames, read in the turn
   SessionClient session_;                   // last: it calls the others at once
 };
 
@@ -108,7 +115,7 @@ bool DataLoop::Post(Event event, size_t events) {
   return true;
 }
 
-void DataLoop::PostAlways(Event event) {
+void DataLoop::PostAlways(Event event, size_t events) {
   bool drive = false;
   {
     absl::MutexLock lock(&mu_);
@@ -116,7 +123,7 @@ void DataLoop::PostAlways(Event event) {
     mail_.push_back(std::move(event));
     drive = TryTakeTurn();
   }
-  if (drive) Drive(loop_.OnThread() ? kAllEvents : kCallersEvents);
+  if (drive) Drive(events);
 }
 
 bool DataLoop::TryTakeTurn() {
@@ -151,13 +158,16 @@ Status DataLoop::RefusedCall() const {
 
 void DataLoop::Cancel(uint64_t call) {
   PostAlways(
-      [this, call](absl::Time now, ClientEffects* effects) { client_.Cancel(call, now, effects); });
+      [this, call](absl::Time now, ClientEffects* effects) { client_.Cancel(call, now, effects); },
+      kCallersEvents);
 }
 
 void DataLoop::SetLayout(Layout layout) {
-  PostAlways([this, layout = std::move(layout)](absl::Time now, ClientEffects* effects) {
-    client_.SetLayout(layout, now, effects);
-  });
+  PostAlways(
+      [this, layout = std::move(layout)](absl::Time now, ClientEffects* effects) {
+        client_.SetLayout(layout, now, effects);
+      },
+      kNoEvents);
 }
 
 void DataLoop::SetSpin(absl::Duration spin) {
@@ -166,14 +176,14 @@ void DataLoop::SetSpin(absl::Duration spin) {
 }
 
 void DataLoop::Stop(Status why) {
-  PostAlways([this, why = std::move(why)](absl::Time now, ClientEffects* effects) {
-    client_.Stop(why, now, effects);
-  });
+  PostAlways([this, why = std::move(why)](
+                 absl::Time now, ClientEffects* effects) { client_.Stop(why, now, effects); },
+             kNoEvents);
 }
 
 void DataLoop::Log(LogLevel level, std::string text) {
   Post([this, level, text = std::move(text)](absl::Time, ClientEffects*) { Say(level, text); },
-       kCallersEvents);
+       kNoEvents);
 }
 
 std::string DataLoop::WaitsFor() {
@@ -183,7 +193,7 @@ std::string DataLoop::WaitsFor() {
         absl::MutexLock lock(&mu_);
         waits_for_ = std::move(text);
       },
-      kCallersEvents);
+      kNoEvents);
   absl::MutexLock lock(&mu_);
   return waits_for_;
 }
@@ -231,7 +241,7 @@ void DataLoop::Tick() {
     client_.Tick(now, &effects_);
     CarryOut(&effects_);
   }
-  Drive(kAllEvents);
+  Drive(kReceiversEvents);
 }
 
 void DataLoop::Drive(size_t events) {

@@ -29,10 +29,11 @@ namespace weir {
 // Runs a Client: brings events to it one at a time and carries its effects out.
 //
 // There is one *turn*, and only the thread that has it touches the client. Whoever brings an event
-// (a caller, or the loop's thread with a frame) puts it into the mailbox and, if nobody has the
-// turn, takes it: a call is cut into frames on the caller's thread, and values are brought to their
-// place on the thread that received them, without a hand-over. A caller handles few events of
-// others beside its own; the rest is the loop's.
+// (a caller, or the thread of the loop or of shared memory with a frame) puts it into the mailbox
+// and, if nobody has the turn, takes it: a call is cut into frames on the caller's thread, and
+// values are brought to their place on the thread that received them, without a hand-over. A caller
+// handles few events of others beside its own, SetLayout, Stop, Log and WaitsFor none; the rest is
+// the loop's.
 //
 // Owns the client, its buffer pool, the streams to the shards and the CompletionLoop that runs
 // them, one thread, "weir-data". Every method may be called from any thread and none waits, but for
@@ -93,7 +94,7 @@ class DataLoop {
   bool Post(Event event, size_t events);
   // For the few events that must not be lost: one a call, a connection or a layout. Dropped when
   // closed.
-  void PostAlways(Event event);
+  void PostAlways(Event event, size_t events);
   Status RefusedCall() const;
   // Takes the turn if it is free and there is mail.
   bool TryTakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

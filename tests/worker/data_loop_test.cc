@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -192,6 +193,28 @@ TEST_F(DataLoopTest, AShardThatFloodsABusyWorkerIsDroppedWithASentence) {
   EXPECT_TRUE(shard_.AwaitBound(2)) << "the worker did not come back on a new connection";
   EXPECT_TRUE(Logged("more than 4194304 bytes or 262144 events wait for the worker's thread"));
   EXPECT_TRUE(Pull().ok());
+}
+
+// The lease's thread does all of these.
+TEST_F(DataLoopTest, WhoLogsOrAsksWhomItWaitsForIsNotKeptByTheLog) {
+  absl::Mutex mu;
+  std::set<std::thread::id> loggers;
+  DataLoop::Options options;
+  options.client.job_id = std::string(16, 'j');
+  options.fetch_layout = [](uint64_t) {};
+  options.log = [&](LogLevel, const std::string&) {
+    absl::MutexLock lock(&mu);
+    loggers.insert(std::this_thread::get_id());
+  };
+  DataLoop loop(std::move(options));
+  loop.Log(LogLevel::kInfo, "news");
+  loop.WaitsFor();
+  loop.SetLayout(OneSlice(shard_.address()));
+  loop.Stop(Status(StatusCode::kCancelled, "the job is stopping"));
+  loop.Close();
+  absl::MutexLock lock(&mu);
+  EXPECT_EQ(loggers.size(), 1u);
+  EXPECT_EQ(loggers.count(std::this_thread::get_id()), 0u);
 }
 
 TEST_F(DataLoopTest, BytesThatTheWorkerHasTakenNoLongerCount) {

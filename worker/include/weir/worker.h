@@ -43,9 +43,9 @@ struct Options {
   // Of the memory that Worker::Allocate gives out at a time.
   uint64_t max_memory_bytes = uint64_t{64} << 30;
 
-  // Told what happens (connections lost and found, retries). Called from threads of the Worker, one
-  // at a time; it must be quick and must not call the Worker. None: nothing is said. The library
-  // itself prints nothing.
+  // Told what happens (connections lost and found, retries). Called on whatever thread is at work
+  // for the Worker, its own or one that makes a call just then, one at a time; it must be quick and
+  // must not call the Worker. None: nothing is said. The library itself prints nothing.
   std::function<void(LogLevel, const std::string&)> log;
 
   // Options from the environment that `weir run` sets for the programs it starts: WEIR_COORDINATOR,
