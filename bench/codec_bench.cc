@@ -5,6 +5,8 @@
 #include "bench/benches.h"
 #include "bench/memory_limit.h"
 #include "core/codec.h"
+#include "core/payload.h"
+#include "core/payload_decoder.h"
 
 namespace weir::bench {
 namespace {
@@ -47,6 +49,20 @@ Measured Decoding(Codec codec, const std::shared_ptr<Arrays>& arrays, std::vecto
   return measured;
 }
 
+// A whole array, as a worker delivers values.
+Measured Delivering(Codec codec, const std::shared_ptr<Arrays>& arrays,
+                    std::vector<Measured>* all) {
+  constexpr size_t kCount = Arrays::kElements;
+  Measured measured = Decoding(codec, arrays, all);
+  measured.what = std::string("deliver ") + CodecName(codec);
+  Payload payload;
+  payload.Append(reinterpret_cast<const char*>(arrays->in(0)), EncodedBytes(codec, kCount), arrays);
+  measured.run = [arrays, codec, payload] {
+    DecodePayload(codec, payload, kCount, arrays->out(0));
+  };
+  return measured;
+}
+
 }  // namespace
 
 void AddCodecs(const std::shared_ptr<Arrays>& arrays, std::vector<Measured>* all) {
@@ -55,6 +71,8 @@ void AddCodecs(const std::shared_ptr<Arrays>& arrays, std::vector<Measured>* all
     all->push_back(std::move(encoding));
     Measured decoding = Decoding(codec, arrays, all);
     all->push_back(std::move(decoding));
+    Measured delivering = Delivering(codec, arrays, all);
+    all->push_back(std::move(delivering));
   }
   // The residual is read and written besides.
   constexpr size_t kCount = Arrays::kElements;

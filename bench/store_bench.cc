@@ -135,6 +135,7 @@ void AddStore(const std::shared_ptr<Arrays>& arrays, std::vector<Measured>* all)
   all->push_back({"4096 commits", kBytes, [made] { Commit(made.get()); }, {limit}});
   AddJobs("fold job sgd, f32", Codec::kF32, Codec::kF32, 2, 1, arrays, all);
   AddJobs("fold job sgd, push int8, pull bf16", Codec::kInt8, Codec::kBf16, 1, 1, arrays, all);
+  AddJobs("fold job sgd, push int8, pull int8", Codec::kInt8, Codec::kInt8, 1, 1, arrays, all);
 }
 
 }  // namespace weir::bench
