@@ -75,10 +75,8 @@ class SessionClient::Stream final : public ShmLinkHandler,
     // Batches are between the two ends of the stream: nobody else needs to know of them.
     if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
       hello->features |= kFeatureBatches | (options_.shm != nullptr ? kFeatureShm : 0);
-    // A pull need not wait for the gradients before it: it asks for what is there. A hello is the
-    // first of all.
-    const bool hurry = std::holds_alternative<PullFrame>(frame.kind) ||
-                       std::holds_alternative<HelloFrame>(frame.kind);
+    // A pull need not wait for the gradients before it: it asks for what is there.
+    const bool hurry = std::holds_alternative<PullFrame>(frame.kind);
     const uint64_t payload_bytes = PayloadBytes(frame);
     Payload wire = EncodeFrame(frame);
     if (wire.size() > options_.limits.max_frame_bytes) {
@@ -186,15 +184,17 @@ class SessionClient::Stream final : public ShmLinkHandler,
       absl::MutexLock lock(&mu_);
       was_up = link_is_up_;
       // A server that has gone, or has ended the session, tells so by the stream's end.
-      broken = was_up && !ended_ && !absl::IsUnavailable(status) && !absl::IsCancelled(status);
+      broken = was_up && !absl::IsUnavailable(status) && !absl::IsCancelled(status);
       if (broken || !was_up) {
         way_ = was_up ? SessionClient::Way::kBroken : SessionClient::Way::kNoMemory;
         why_ = std::string(status.message());
       }
+      // Also when the server, which was hung up on, has been faster to end the stream.
+      if (broken && status_.ok())
+        status_ = absl::UnavailableError(absl::StrCat("shared memory failed: ", status.message()));
       if (!was_up) link_ = nullptr;
     }
-    if (broken)
-      End(absl::UnavailableError(absl::StrCat("shared memory failed: ", status.message())));
+    if (broken) End(absl::OkStatus());
     if (!was_up) {
       Settle();
       Read();

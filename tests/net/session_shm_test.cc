@@ -548,15 +548,16 @@ TEST_F(SessionShmTest, WhatIsQueuedForAClientThatDoesNotReadIsBounded) {
 }
 
 TEST_F(SessionShmTest, AClosedSessionWhoseClientKeepsWhatItWasSentEndsAllTheSame) {
-  SessionId session = 0;
+  absl::Notification closing;
   shard_->on_frame = [&](SessionId id, ClientFrame&& frame) {
-    session = id;
     shard_->Answer(id, std::move(frame));
     host_->Close(id, absl::FailedPreconditionError("fenced"));
+    closing.Notify();
   };
   Recorder recorder;
   const auto client = Move(&recorder);
   ASSERT_TRUE(client->Send(SyncOf(2, kMiB)).ok());
+  ASSERT_TRUE(closing.WaitForNotificationWithTimeout(kPatience));
   const absl::Status status = TickUntilClosed(&recorder);  // which holds the values
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
 }
