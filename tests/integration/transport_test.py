@@ -114,6 +114,37 @@ class TransportTest(cluster.ClusterTest):
         self.assertIn("is not this user's alone", job.log("worker-0"))
         self.assertEqual(job.finish()["transports"], {"tcp": 1, "uds": 0, "shm": 0})
 
+    def segments(self, process):
+        """The segments of shared memory that a process has mapped, by inode."""
+        with open(f"/proc/{process.pid}/maps") as f:
+            return {line.split()[4] for line in f if "/memfd:weir" in line}
+
+    def sharing(self):
+        """A job that trains over shared memory, its server and its two workers; each has handed a segment to its peers."""
+        job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=2, sets=(*LONG, "transport=shm"))
+        for rank in range(2):
+            job.worker(rank)
+        server, *workers = (job.processes[name] for name in ("ps-0", "worker-0", "worker-1"))
+        self.assertTrue(cluster.wait_until(lambda: len(self.segments(server)) == 5, 30), job.logs())  # its own, two each
+        self.assertTrue(cluster.wait_until(lambda: all(len(self.segments(w)) == 3 for w in workers), 30), job.logs())
+        return job, server, workers
+
+    def test_a_server_keeps_no_memory_of_a_worker_that_is_killed(self):
+        job, server, (killed, other) = self.sharing()
+        lent = self.segments(killed) - self.segments(other)
+        self.assertEqual(len(lent & self.segments(server)), 2)
+        killed.kill()
+        killed.wait()
+        self.assertTrue(cluster.wait_until(lambda: not lent & self.segments(server), 5), job.logs())
+        self.assertTrue(job.alive(), job.logs())
+
+    def test_a_worker_keeps_no_memory_of_a_server_that_is_killed(self):
+        job, server, workers = self.sharing()
+        server.kill()
+        server.wait()
+        for worker in workers:  # but its own
+            self.assertTrue(cluster.wait_until(lambda: len(self.segments(worker)) == 1, 5), job.logs())
+
     def test_a_place_that_is_too_long_for_a_socket_falls_back_to_tmp(self):
         with unittest.mock.patch.dict(os.environ, XDG_RUNTIME_DIR=os.path.join(self.place, "x" * 100)):
             os.mkdir(os.environ["XDG_RUNTIME_DIR"], 0o700)
