@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/codec_kernels.h"
+#include "hwy/cache_control.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/codec_half.cc"
@@ -145,6 +146,7 @@ HWY_INLINE bool EncodePlain(const float* x, uint8_t* out) {
   const Bits bits;
   const hn::Repartition<uint8_t, TwiceHalves> bytes;
   const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i < 4; ++i) hwy::Prefetch(x + kAheadElements + i * lanes);
   const BitVector a = hn::BitCast(bits, hn::LoadU(d, x));
   const BitVector b = hn::BitCast(bits, hn::LoadU(d, x + lanes));
   const BitVector e = hn::BitCast(bits, hn::LoadU(d, x + 2 * lanes));

@@ -122,10 +122,6 @@ HWY_INLINE void AddResidual(const float* x, const float* residual, size_t count,
   for (; i < count; ++i) sum[i] = x[i] + residual[i];
 }
 
-// So far ahead of what is encoded the memory is asked for: the processor's own prefetching, which
-// stops at each page, leaves a core waiting. Beyond the end nothing happens.
-inline constexpr size_t kAheadElements = 512;
-
 HWY_INLINE void AskFor(const float* block) {
   constexpr size_t kLineElements = 64 / sizeof(float);
   for (size_t i = 0; i < kBlock; i += kLineElements) hwy::Prefetch(block + kAheadElements + i);

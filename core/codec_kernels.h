@@ -7,6 +7,10 @@
 // The vector code behind core/codec.h, one file a family. For codec.cc only.
 namespace weir {
 
+// So far ahead of what is encoded the memory is asked for: the processor's own prefetching, which
+// stops at each page, leaves a core waiting. Beyond the end nothing happens.
+inline constexpr size_t kAheadElements = 512;
+
 // core/codec_half.cc: both sixteen-bit formats.
 bool EncodeF16(const float* x, size_t count, char* out);
 void DecodeF16(const char* in, size_t count, float* out);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ps/job.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/initializer.h"
@@ -121,7 +122,9 @@ FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, si
     const size_t longest = job.encoded_out ? kFreshElements - (done - put)
                            : tiled         ? kTileElements
                                            : count;
-    if (job.encoded_out && codec != Codec::kF32) AskForWeights(job, done, longest);
+    if (job.encoded_out && codec != Codec::kF32) {
+      AskForWeights(job, done, std::min(longest, count - done));
+    }
     size_t run = 0;
     const void* x = decoder.Next(longest, sum, &run);
     float* const weights_out = job.encoded_out ? fresh + (done - put)
