@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -25,16 +26,29 @@ def last_words(text):
 
 
 def run_program(command, limit_s, env=None):
-    """Runs `command` to its end and returns what it printed. NotAvailable: it failed, or took longer than `limit_s`."""
+    """Runs `command` to its end and returns what it printed. NotAvailable: it failed, or took longer than `limit_s`.
+
+    What a signal's handler raises ends it too, from its first moment on.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    process = None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL, env=env, check=False)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+                                   preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        output, errors = process.communicate(timeout=limit_s)
     except FileNotFoundError:
         raise NotAvailable(f"there is no {command[0]}") from None
     except subprocess.TimeoutExpired:
         raise NotAvailable(f"{os.path.basename(command[0])} did not end within {limit_s:.0f} s") from None
-    if done.returncode != 0:
-        raise NotAvailable(f"{last_words(done.stderr or done.stdout)} (exit {done.returncode})")
-    return done.stdout
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if process is not None and process.returncode is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise NotAvailable(f"{last_words(errors or output)} (exit {process.returncode})")
+    return output
 
 
 def run_json(command, limit_s):
