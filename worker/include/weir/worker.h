@@ -30,9 +30,9 @@ struct Options {
   std::string host;       // this machine's name in the job's status; empty: as the system tells it
   std::string transport;  // "auto", "tcp", "uds" or "shm"; empty: as the job's topology says
 
-  // How long the threads that take frames look for the next one before they sleep. It saves wake-ups
-  // of 30 to 60 microseconds each, and costs part of a core while the job is busy. Ignored where the
-  // job's processes are more than the cores that this one may use.
+  // How long the threads that take frames look for the next one before they sleep. It saves
+  // wake-ups of 30 to 60 microseconds each, and costs part of a core while the job is busy. Ignored
+  // where the job's processes are more than the cores that this one may use.
   std::chrono::microseconds spin{30};
 
   // How long Connect waits for a coordinator that does not answer yet.
