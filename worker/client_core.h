@@ -32,10 +32,11 @@ namespace weir {
 // request whose call has ended early keeps its credits, as an orphan, until it is answered or its
 // connection is lost.
 //
-//   client_calls.cc    calls in, the end of a call
-//   client_plan.cc     what a call asks of which shard
-//   client_session.cc  connections, hello, bind, sending
-//   client_replies.cc  answers
+//   client_calls.cc      calls in, the end of a call
+//   client_plan.cc       what a call asks of which shard
+//   client_session.cc    connections, sending
+//   client_handshake.cc  hello, bind
+//   client_replies.cc    answers
 enum class ClientCallKind { kPull, kSync, kPush, kNewSequence, kPutState, kGetState, kLeave };
 
 struct ClientPiece {
@@ -93,6 +94,7 @@ struct ShardLink {
   absl::btree_set<std::pair<size_t, uint64_t>>
       queue;  // (order, request): first layers first, then first come
   std::set<std::pair<size_t, uint64_t>> small_reads;  // of `queue`
+  CreditNeed overtaking{0};                           // in flight, of those that have overtaken
   std::set<std::pair<absl::Time, uint64_t>> delayed;
 };
 
@@ -127,6 +129,8 @@ class Client::Core {
 
  private:
   static constexpr uint64_t kNever = ~uint64_t{0};  // no version was delivered
+  // A shard that does not answer hello or bind for so long is given up and connected to anew.
+  static constexpr absl::Duration kHandshakeTime = absl::Seconds(10);
 
   // client_plan.cc
   void PlanWaiting();
@@ -155,9 +159,6 @@ class Client::Core {
   // client_session.cc
   void Connect(size_t shard);
   void Lose(size_t shard, const std::string& why);
-  void SendHello(ShardLink& session, size_t shard);
-  size_t BindEnd(const ShardLink& session, size_t shard) const;
-  void SendBind(ShardLink& session, size_t shard);
   void Ready(ShardLink& session);
   void PumpAll();
   void Pump(ShardLink& session, size_t shard);
@@ -177,9 +178,14 @@ class Client::Core {
   std::string Trouble(size_t shard) const;
   std::string ShardName(size_t shard) const;
 
-  // client_replies.cc
+  // client_handshake.cc
+  void SendHello(ShardLink& session, size_t shard);
+  size_t BindEnd(const ShardLink& session, size_t shard) const;
+  void SendBind(ShardLink& session, size_t shard);
   void OnHelloReply(size_t shard, const ServerFrame& frame);
   void OnBindReply(size_t shard, const BindReplyFrame& reply);
+
+  // client_replies.cc
   void OnHandshakeError(size_t shard, const ErrorReplyFrame& error);
   void OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
   void OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFrame& reply);

@@ -96,63 +96,6 @@ void Client::Core::BadFrame(size_t shard, const std::string& what) {
   Lose(shard, absl::StrCat("bad frame: ", what));
 }
 
-void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
-  ShardLink& session = sessions_[shard];
-  const auto* hello = std::get_if<HelloReplyFrame>(&frame.kind);
-  if (hello == nullptr || session.state != ShardLink::State::kHello || hello->shard != shard) {
-    return BadFrame(shard, "it did not answer hello");
-  }
-  if (hello->protocol != kProtocol) {
-    return Fail(Status(StatusCode::kFailedPrecondition,
-                       absl::StrCat(ShardName(shard), " speaks protocol ", hello->protocol,
-                                    ", this worker ", kProtocol)));
-  }
-  const uint32_t mode = options_.bsp ? 1 : 2;  // weir.v1.Mode
-  if (hello->mode != mode) {
-    return Fail(Status(StatusCode::kFailedPrecondition,
-                       absl::StrCat(ShardName(shard), " runs mode ", hello->mode,
-                                    ", this worker's job mode ", mode)));
-  }
-  if (hello->last_sequence > Sequences::kMax) {
-    return BadFrame(shard, absl::StrCat("it remembers sequence ", hello->last_sequence,
-                                        ", above the greatest there may be"));
-  }
-  session.credits.SetLimits(hello->max_requests, hello->max_push_bytes, hello->max_reply_bytes);
-  session.max_wait_ms = hello->max_wait_ms;
-  sequences_.Seen(hello->last_sequence);
-  session.max_frame_bytes = hello->max_frame_bytes;
-  session.bind_first = 0;
-  SendBind(session, shard);
-}
-
-void Client::Core::OnBindReply(size_t shard, const BindReplyFrame& reply) {
-  ShardLink& session = sessions_[shard];
-  if (session.state != ShardLink::State::kBind) return BadFrame(shard, "a bind reply out of turn");
-  const auto asked = [&session](uint32_t tensor_id) {
-    return tensor_id > session.bind_first && tensor_id <= session.bind_end;
-  };
-  for (const BindReplyFrame::Binding& binding : reply.bindings) {
-    if (!asked(binding.tensor_id) || names_[binding.tensor_id - 1] != binding.layer_name) {
-      return Lose(shard,
-                  absl::StrCat("it binds ", binding.layer_name, " to another id than the layout"));
-    }
-  }
-  size_t ours = 0;
-  for (size_t i = 0; i < slices_.size(); ++i) {
-    ours += slices_.slice(i).shard == shard && asked(slices_.slice(i).tensor_id);
-  }
-  bool same = ours == reply.slices.size();
-  for (const SliceSpec& slice : reply.slices) {
-    const size_t at = slices_.At(slice.tensor_id, slice.offset);
-    same = same && asked(slice.tensor_id) && at < slices_.size() &&
-           slices_.slice(at).count == slice.count && slices_.slice(at).shard == shard;
-  }
-  if (!same) return Lose(shard, "it holds other slices than the layout says");
-  if (session.bind_end == names_.size()) return Ready(session);
-  session.bind_first = session.bind_end;
-  SendBind(session, shard);
-}
-
 void Client::Core::OnHandshakeError(size_t shard, const ErrorReplyFrame& error) {
   ShardLink& session = sessions_[shard];
   switch (error.outcome) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections, hello, bind, and the sending of requests within the credits.
+// Connections, and the sending of requests within the credits.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -10,15 +10,6 @@
 namespace weir {
 namespace {
 
-// A shard that does not answer hello or bind for so long is given up and connected to anew.
-constexpr absl::Duration kHandshakeTime = absl::Seconds(10);
-
-// Of the answer to a bind, encoded, at most: a binding beside its name, a slice, and all that is
-// asked for at once, a part of what a frame holds.
-constexpr uint64_t kBindingBytes = 32 + 11 * kMaxDimensions;
-constexpr uint64_t kSliceBytes = 26;
-constexpr uint64_t kMaxBindBytes = 1 << 20;
-
 // The server is given less time than is left, so that its answer, which says whom it waits for,
 // comes before the call ends.
 constexpr int64_t kAnswerMs = 250;
@@ -26,8 +17,10 @@ constexpr int64_t kAnswerMs = 250;
 // A read whose answer may overtake others on the stream; see net/outbound_queue.h.
 constexpr uint64_t kSmallReadBytes = 8 << 10;
 
+// One that waits for a step is none: it would keep its credit until others have been sent.
 bool IsSmallRead(const ClientRequest& request) {
-  return request.kind == ClientRequestKind::kPull && request.need.reply_bytes <= kSmallReadBytes;
+  return request.kind == ClientRequestKind::kPull && request.condition != PullCondition::kStep &&
+         request.need.reply_bytes <= kSmallReadBytes;
 }
 
 bool Refuses(const absl::Status& why) {
@@ -77,61 +70,6 @@ void Client::Core::Connected(uint64_t connection) {
   if (session.state == ShardLink::State::kConnecting) SendHello(session, at->second);
 }
 
-void Client::Core::SendHello(ShardLink& session, size_t shard) {
-  HelloFrame hello;
-  hello.job_id = options_.job_id;
-  hello.job_token = options_.job_token;
-  hello.role = options_.role;
-  hello.worker_id = options_.worker_id;
-  hello.incarnation = options_.incarnation;
-  hello.session_nonce = next_nonce_++;
-  hello.lane = options_.lane;
-  hello.shard = static_cast<uint32_t>(shard);
-  hello.build_id = options_.build_id;
-  session.state = ShardLink::State::kHello;
-  session.handshake = next_request_++;
-  ClientFrame frame;
-  frame.request_id = session.handshake;
-  frame.epoch = epoch_;
-  frame.kind = std::move(hello);
-  effects_->push_back(
-      SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
-}
-
-// Up to which tensor from bind_first the answer fits a frame; one alone always does.
-size_t Client::Core::BindEnd(const ShardLink& session, size_t shard) const {
-  const uint64_t limit = std::min(session.max_frame_bytes, kMaxBindBytes);
-  uint64_t bytes = 0;
-  size_t tensor = session.bind_first;
-  size_t slice = slices_.At(static_cast<uint32_t>(tensor + 1), 0);
-  for (; tensor < names_.size(); ++tensor) {
-    bytes += kBindingBytes + names_[tensor].size();
-    for (; slice < slices_.size() && slices_.tensor(slice) == tensor; ++slice) {
-      if (slices_.slice(slice).shard == shard) bytes += kSliceBytes;
-    }
-    if (bytes > limit && tensor > session.bind_first) break;
-  }
-  return tensor;
-}
-
-// All names at once, or as many as fit; the answer brings the next.
-void Client::Core::SendBind(ShardLink& session, size_t shard) {
-  BindFrame bind;
-  session.bind_end = BindEnd(session, shard);
-  if (session.bind_first != 0 || session.bind_end != names_.size()) {
-    bind.layer_names.assign(names_.begin() + session.bind_first, names_.begin() + session.bind_end);
-  }
-  session.state = ShardLink::State::kBind;
-  session.handshake = next_request_++;
-  session.due = now_ + kHandshakeTime;
-  ClientFrame frame;
-  frame.request_id = session.handshake;
-  frame.epoch = epoch_;
-  frame.kind = std::move(bind);
-  effects_->push_back(
-      SendEffect{session.connection, static_cast<uint32_t>(shard), std::move(frame)});
-}
-
 void Client::Core::Ready(ShardLink& session) {
   session.state = ShardLink::State::kReady;
   session.greeted = true;
@@ -168,6 +106,7 @@ void Client::Core::Lose(size_t shard, const std::string& why) {
   session.trouble = why;
   session.due = now_ + backoff_.Next(++session.failures);
   session.credits.Reset();
+  session.overtaking = CreditNeed{0};
   std::vector<uint64_t> sent;
   requests_.ForEach([&](uint64_t id, const ClientRequest& request) {
     if (request.shard == shard && request.state == ClientRequest::State::kSent) sent.push_back(id);
@@ -209,6 +148,7 @@ void Client::Core::TickSessions() {
 
 void Client::Core::Queue(uint64_t id, ClientRequest& request) {
   request.state = ClientRequest::State::kQueued;
+  request.has_overtaken = false;
   request.answered.clear();
   ShardLink& session = sessions_[request.shard];
   session.queue.insert({request.order, id});
@@ -233,6 +173,10 @@ void Client::Core::Detach(uint64_t id, ClientRequest& request) {
       break;
     case ClientRequest::State::kSent:
       session.credits.Answered(request.need);
+      if (request.has_overtaken) {
+        session.overtaking.requests -= request.need.requests;
+        session.overtaking.reply_bytes -= request.need.reply_bytes;
+      }
       break;
     case ClientRequest::State::kParked:
       break;
@@ -261,13 +205,21 @@ void Client::Core::Pump(ShardLink& session, size_t shard) {
   }
 }
 
-// A small read does not wait behind the gradients that wait for credit. Half of the requests stay
-// theirs: a read may wait for a step that they make.
+// A small read does not wait behind the gradients that wait for credit. But reads that follow each
+// other for ever leave room for the one that waits first: it fits as soon as what is no such read
+// has been answered.
 void Client::Core::PumpSmallReads(ShardLink& session, size_t shard) {
+  const CreditNeed first = requests_.at(session.queue.begin()->second).need;
   while (!session.small_reads.empty()) {
     const uint64_t id = session.small_reads.begin()->second;
     ClientRequest& request = requests_.at(id);
-    if (!session.credits.Fits(request.need) || session.credits.requests_are_half_taken()) return;
+    CreditNeed overtaking = session.overtaking;
+    overtaking.requests += request.need.requests;
+    overtaking.reply_bytes += request.need.reply_bytes;
+    if (!session.credits.Fits(request.need) || !session.credits.LeavesRoom(overtaking, first))
+      return;
+    session.overtaking = overtaking;
+    request.has_overtaken = true;
     SendRequest(id, request, session, shard);
   }
 }

@@ -36,7 +36,11 @@ class Credits {
     return few && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
            pushed_bytes_ - released_bytes_ + need.push_bytes <= max_push_bytes_;
   }
-  bool requests_are_half_taken() const { return requests_ >= max_requests_ / 2; }
+  // Were only `few` in flight, `need` would fit as far as its answers go.
+  bool LeavesRoom(const CreditNeed& few, const CreditNeed& need) const {
+    return few.requests + need.requests <= max_requests_ &&
+           few.reply_bytes + need.reply_bytes <= max_reply_bytes_;
+  }
   // REQUIRES: Fits(need).
   void Take(const CreditNeed& need) {
     requests_ += need.requests;

@@ -36,8 +36,9 @@ struct ClientRequest {
   uint64_t sequence = 0;      // push
   std::set<size_t> answered;  // kSync: slices, since it was last sent
   CreditNeed need;
-  absl::Time due;        // kDelayed
-  uint32_t refused = 0;  // times OVERLOADED
+  bool has_overtaken = false;  // sent before others of its shard that waited for credit
+  absl::Time due;              // kDelayed
+  uint32_t refused = 0;        // times OVERLOADED
 };
 
 // A client's requests by name, a number above 0 that is never used twice. Every slice of every step

@@ -256,6 +256,22 @@ TEST_F(ClientPullTest, ReplyBytesAreNeverAskedForBeyondTheCredit) {
   EXPECT_EQ(sent_[0].size(), 1u);
 }
 
+TEST_F(ClientPullTest, PullsThatFollowEachOtherDoNotKeepASyncWaitingForEver) {
+  hello_.max_reply_bytes = 40;  // two slices of 16 bytes, not three
+  Start();
+  Pull({{1, ViewB()}});
+  Pull({{1, ViewB()}});
+  const uint64_t sync = Sync({{0, ViewA()}, {1, ViewB()}});
+  Pull({{1, ViewB()}});
+  EXPECT_EQ(sent_[0].size(), 2u);
+  AnswerPull(0, 1, 1);
+  EXPECT_EQ(sent_[0].size(), 1u) << "room for the pull that came last, but the sync needs it";
+  AnswerPull(0, 1, 1);
+  uint64_t id = 0;
+  NextAs<SyncFrame>(0, &id);
+  EXPECT_FALSE(Done(sync));
+}
+
 TEST_F(ClientPullTest, SliceThatNoCreditCouldHoldIsRefusedNamingTheLimit) {
   hello_.max_reply_bytes = 15;
   Start();

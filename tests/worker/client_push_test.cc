@@ -137,6 +137,30 @@ TEST_F(ClientPushTest, PushedBytesWaitForTheShardToTakeThemOver) {
   EXPECT_EQ(sent_[0].size(), 1u);
 }
 
+TEST_F(ClientPushTest, SmallPullsDoNotWaitBehindPushesThatWaitForCredit) {
+  hello_.max_push_bytes = 20;  // one slice of 16 bytes
+  Start();
+  PushB();
+  PushB();
+  const uint64_t pull = Pull({{1, ViewB()}});
+  uint64_t id = 0;
+  NextAs<PushFrame>(0, &id);
+  AnswerPull(0, 1, 1);
+  EXPECT_TRUE(Done(pull));
+  EXPECT_TRUE(sent_[0].empty()) << "the second push waits";
+}
+
+TEST_F(ClientPushTest, APullOfAStepWaitsBehindThePushesThatMakeIt) {
+  hello_.max_push_bytes = 20;
+  Start();
+  PushB();
+  PushB();
+  PullOptions next;
+  next.step = 1;
+  Pull({{1, ViewB()}}, next);
+  EXPECT_EQ(sent_[0].size(), 1u) << "it would keep its credit until they are sent";
+}
+
 TEST_F(ClientPushTest, StatesTakeNothingOfThePushedBytes) {
   hello_.max_push_bytes = 20;  // one slice
   Start();
