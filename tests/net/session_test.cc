@@ -615,7 +615,8 @@ TEST_F(SessionTest, AnIdleSessionWithAHelloIsLeftAlone) {
   SessionClient client(Channel(), &loop_, &recorder);
   ASSERT_TRUE(client.Send(HelloTo(0)).ok());
   recorder.Await(1);
-  ASSERT_TRUE(echo_->AwaitSent(1));
+  // Told before the frame counts as written.
+  while (host_->statistics().queued_frames > 0) std::this_thread::yield();
   for (int hour = 0; hour < 10; ++hour) host_->Tick(absl::UnixEpoch() + absl::Hours(hour));
   ASSERT_TRUE(client.Send(PushOf(1)).ok());
   recorder.Await(2);
