@@ -312,7 +312,7 @@ TEST(WorkerTest, CloseEndsTheCallsUnderWayAndThoseToCome) {
   EXPECT_EQ(worker->Pull(memory.pull()).status().code(), StatusCode::kCancelled);
   worker->Close();
   worker.reset();
-  other.Cancel();  // of a worker that is gone: does nothing
+  other.Cancel();                                      // of a worker that is gone: does nothing
   const StatusCode end = other.Get().status().code();  // kOk: told that it is a duplicate, before
   EXPECT_TRUE(end == StatusCode::kCancelled || end == StatusCode::kOk) << static_cast<int>(end);
 }
