@@ -109,16 +109,17 @@ size_t PayloadDecoder::FillFromBlock(size_t count, float* out) {
   return run;
 }
 
-void DecodePayload(Codec codec, const Payload& payload, uint64_t count, float* out) {
-  if (codec == Codec::kF32 && count < kStreamElements) {
-    return payload.CopyTo(reinterpret_cast<char*>(out));
-  }
+void DecodePayloadToCache(Codec codec, const Payload& payload, uint64_t count, float* out) {
+  if (codec == Codec::kF32) return payload.CopyTo(reinterpret_cast<char*>(out));
   PayloadDecoder decoder(codec, payload, count);
   size_t run = 0;
-  if (count < kStreamElements) {
-    if (count > 0) decoder.Next(count, out, &run);
-    return;
-  }
+  if (count > 0) decoder.Next(count, out, &run);
+}
+
+void DecodePayload(Codec codec, const Payload& payload, uint64_t count, float* out) {
+  if (count < kStreamElements) return DecodePayloadToCache(codec, payload, count, out);
+  PayloadDecoder decoder(codec, payload, count);
+  size_t run = 0;
   alignas(64) float tile[kTileElements];
   while (decoder.left() > 0) {
     const void* values = decoder.Next(codec == Codec::kF32 ? count : kTileElements, tile, &run);

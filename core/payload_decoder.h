@@ -60,6 +60,8 @@ class PayloadDecoder {
 // caches. `out` is a multiple of 4. Reads each byte once.
 // REQUIRES: as of PayloadDecoder.
 void DecodePayload(Codec codec, const Payload& payload, uint64_t count, float* out);
+// The same for a reader that follows at once: whatever its size, it stays in the caches.
+void DecodePayloadToCache(Codec codec, const Payload& payload, uint64_t count, float* out);
 
 }  // namespace weir
 

@@ -23,6 +23,9 @@ DEFINE_uint64(each_pulls, 1000, "counted pulls of one tensor, drawn in turn from
 DEFINE_uint64(loaded_pulls, 200, "pulls of the smallest while push-pulls are under way; 0: none");
 DEFINE_uint64(model_pulls, 5, "pulls of the whole model, changed and unchanged in turn; 0: none");
 DEFINE_uint64(outstanding, 1, "steps in flight of each worker, 1 to 64");
+DEFINE_string(
+    values, "lent",
+    "how a step's values reach the worker: lent, read where they come, or copied to its memory");
 DEFINE_double(rate_hz, 0, "begin so many steps a second, ended or not; 0: each after the last");
 DEFINE_double(pull_rate_hz, 0, "begin so many pulls a second; 0: each after the last");
 DEFINE_double(compute_ms, 0, "sleep so long before each step, as a gradient would take");
@@ -66,6 +69,7 @@ LoadOptions OptionsOfFlags() {
   load.loaded_pulls = FLAGS_loaded_pulls;
   load.model_pulls = FLAGS_model_pulls;
   load.outstanding = FLAGS_outstanding;
+  load.values = FLAGS_values;
   load.rate_hz = FLAGS_rate_hz;
   load.pull_rate_hz = FLAGS_pull_rate_hz;
   load.compute_ms = FLAGS_compute_ms;
@@ -198,13 +202,13 @@ FlagTable LoadFlagTable(const std::string& program) {
       "each figure means.\n\n"
       "Exits with 0; 1: a wrong answer, an --slo that does not hold, or a run that failed; 2: "
       "usage; 128 + n for signal n.";
-  table.flags = {"profile",     "servers",       "workers",  "transport",    "codec",
-                 "steps",       "warmup_steps",  "pulls",    "each_pulls",   "loaded_pulls",
-                 "model_pulls", "outstanding",   "rate_hz",  "pull_rate_hz", "compute_ms",
-                 "conflicts",   "max_staleness", "mode",     "pin",          "hosts",
-                 "rate",        "runs",          "roofline", "json",         "slo",
-                 "connect",     "token_file",    "topology", "as_worker",    "as_peer",
-                 "host"};
+  table.flags = {"profile",     "servers",      "workers",       "transport",  "codec",
+                 "steps",       "warmup_steps", "pulls",         "each_pulls", "loaded_pulls",
+                 "model_pulls", "outstanding",  "values",        "rate_hz",    "pull_rate_hz",
+                 "compute_ms",  "conflicts",    "max_staleness", "mode",       "pin",
+                 "hosts",       "rate",         "runs",          "roofline",   "json",
+                 "slo",         "connect",      "token_file",    "topology",   "as_worker",
+                 "as_peer",     "host"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set servers.shards=2";
   table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},

@@ -11,7 +11,7 @@ namespace weir {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoadOptions, mode, profile, codec, learning_rate, warmup_steps,
                                    steps, pulls, each_pulls, loaded_pulls, model_pulls, outstanding,
-                                   rate_hz, pull_rate_hz, compute_ms, conflicts, limit_s)
+                                   values, rate_hz, pull_rate_hz, compute_ms, conflicts, limit_s)
 
 namespace {
 
@@ -60,6 +60,9 @@ absl::Status CheckLoadOptions(const LoadOptions& options) {
         InRange<int64_t>("conflicts", options.conflicts, 0, 100000)}) {
     if (!status.ok()) return status;
   }
+  if (options.values != "lent" && options.values != "copied")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--values=", options.values, ": lent or copied"));
   const bool full = options.mode == "full";
   if (!full && options.mode != "apply" && options.mode != "net" && options.mode != "echo")
     return absl::InvalidArgumentError(

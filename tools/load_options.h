@@ -25,6 +25,7 @@ struct LoadOptions {
   uint64_t loaded_pulls = 200;  // of the smallest tensor while push-pulls are under way
   uint64_t model_pulls = 5;     // of the whole model: changed and unchanged in turn
   uint64_t outstanding = 1;     // steps in flight
+  std::string values = "lent";  // of steps: read where they are lent, or "copied" to the worker's
   double rate_hz = 0;           // > 0: open loop, so many steps a second begin
   double pull_rate_hz = 0;      // > 0: the same of pulls
   double compute_ms = 0;        // sleeps so long before each step, as a gradient would take

@@ -91,6 +91,15 @@ void LoadModel::Check(size_t weights_set, size_t tensor, uint64_t offset, uint64
   report_.checked += count;
 }
 
+void LoadModel::CheckLent(PushResult& pushed) {
+  if (pushed.lent.size() != pushed.slices.size()) ++report_.wrong;
+  for (LentSlice& slice : pushed.lent) {
+    report_.wrong += check_->CountWrong(slice.values, slice.offset, slice.count, slice.version);
+    report_.checked += slice.count;
+    slice.owner.reset();
+  }
+}
+
 void LoadModel::CheckPulled(size_t weights_set, const LoadRange& range,
                             const TensorVersions& versions) {
   uint64_t offset = range.offset;
@@ -186,7 +195,8 @@ void LoadSteps::BeginOne(double due) {
       pushes[i].offset = piece[i].offset;
       pushes[i].count = piece[i].count;
       pushes[i].gradient = model_.memory().gradient(begun_, piece[i].tensor);
-      pushes[i].into = model_.memory().weights_view(step.weights_set, piece[i].tensor);
+      if (model_.options().values == "copied")
+        pushes[i].into = model_.memory().weights_view(step.weights_set, piece[i].tensor);
     }
     step.calls.push_back(model_.worker().PushPullAsync(std::move(pushes), OneExample()));
   }
@@ -233,8 +243,10 @@ absl::Status LoadSteps::SettleCall() {
       report.resync_bytes += EncodedBytes(*ParseCodec(model_.options().codec), slice.count);
     }
     if (!applied && !(stale && model_.options().conflicts > 0)) ++report.wrong;
-    model_.Check(step.weights_set, slice.tensor, slice.offset, slice.count, slice.values_version);
+    if (model_.options().values == "copied")
+      model_.Check(step.weights_set, slice.tensor, slice.offset, slice.count, slice.values_version);
   }
+  if (model_.options().values == "lent") model_.CheckLent(*pushed);
   if (step.settled < step.calls.size()) return absl::OkStatus();
   if (latency_ != nullptr)
     latency_->Record(static_cast<uint64_t>(std::max(0.0, LoadNow() - step.due) * 1e9));

@@ -44,6 +44,8 @@ class LoadModel {
 
   // Compares a range that has come into `weights_set`.
   void Check(size_t weights_set, size_t tensor, uint64_t offset, uint64_t count, uint64_t version);
+  // What a push-pull was lent, where it lies; lets go of it.
+  void CheckLent(PushResult& pushed);
   // A whole entry of a pull, slice by slice.
   void CheckPulled(size_t weights_set, const LoadRange& range, const TensorVersions& versions);
 

@@ -9,8 +9,12 @@
 namespace weir {
 
 void DeliverValues(const DeliverEffect& deliver) {
-  DecodePayload(deliver.codec, deliver.payload, deliver.count,
-                reinterpret_cast<float*>(deliver.to));
+  float* const to = reinterpret_cast<float*>(deliver.to);
+  if (deliver.lent) {
+    DecodePayloadToCache(deliver.codec, deliver.payload, deliver.count, to);
+  } else {
+    DecodePayload(deliver.codec, deliver.payload, deliver.count, to);
+  }
 }
 
 Client::Core::Core(ClientOptions options, BufferPool* pool)
@@ -148,6 +152,12 @@ void Client::Receive(uint64_t connection, ServerFrame frame, absl::Time now,
                      ClientEffects* effects) {
   core_->Begin(now, effects);
   core_->Receive(connection, frame);
+  core_->Finish();
+}
+
+void Client::Returned(const Loan& loan, absl::Time now, ClientEffects* effects) {
+  core_->Begin(now, effects);
+  core_->Returned(loan);
   core_->Finish();
 }
 

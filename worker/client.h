@@ -71,12 +71,20 @@ struct DeliverEffect {
   Payload payload;
   char* to = nullptr;  // the first of `count` floats
   uint64_t count = 0;
+  Buffer lent;  // where `to` lies when the values are lent: they stay in the caches
 };
 void DeliverValues(const DeliverEffect& deliver);
+// Values that are lent from where the server keeps them: they hold reply credit until Returned.
+struct Loan {
+  size_t slice = 0;  // of the result's `lent`
+  uint64_t connection = 0;
+  uint64_t bytes = 0;
+};
 // `call` has ended; its memory is no longer used.
 struct CompleteEffect {
   uint64_t call = 0;
   Status status;
+  std::vector<Loan> loans;
   // When ok, by the kind of call: PullResult (Pull, Sync), PushResult (Push), WorkerState
   // (GetState), uint64_t (NewSequence), monostate (PutState, Leave).
   std::variant<std::monostate, PullResult, PushResult, WorkerState, uint64_t> value;
@@ -160,6 +168,9 @@ class Client {
   void Disconnected(uint64_t connection, const absl::Status& why, absl::Time now,
                     ClientEffects* effects);
   void Receive(uint64_t connection, ServerFrame frame, absl::Time now, ClientEffects* effects);
+
+  // The caller has let go of what `loan` lent.
+  void Returned(const Loan& loan, absl::Time now, ClientEffects* effects);
 
   // Handles what is due by `now`.
   void Tick(absl::Time now, ClientEffects* effects);

@@ -86,8 +86,9 @@ void Client::Core::SetLayout(const Layout& layout) {
   }
 }
 
-PullResult Client::Core::MakePullResult(const ClientCall& call) const {
+PullResult Client::Core::MakePullResult(ClientCall& call) const {
   PullResult result;
+  result.lent = std::move(call.lent);
   result.not_modified = call.not_modified;
   result.stale = call.stale;
   result.tensors.resize(call.pulls.size());
@@ -104,8 +105,9 @@ PullResult Client::Core::MakePullResult(const ClientCall& call) const {
   return result;
 }
 
-PushResult Client::Core::MakePushResult(const ClientCall& call) {
+PushResult Client::Core::MakePushResult(ClientCall& call) {
   PushResult result;
+  result.lent = std::move(call.lent);
   result.sequence = call.sequence;
   result.reason = call.reason;
   result.tensors.resize(call.pushes.size());
@@ -133,6 +135,7 @@ void Client::Core::Complete(uint64_t id, ClientCall& call) {
   if (IsRefresh(call)) refreshed_ = true;
   CompleteEffect done;
   done.call = id;
+  done.loans = std::move(call.loans);
   switch (call.kind) {
     case ClientCallKind::kPull:
     case ClientCallKind::kSync:
@@ -163,6 +166,7 @@ void Client::Core::Complete(uint64_t id, ClientCall& call) {
 // Ends a call before its answers are all in. What was sent stays on its way as orphans.
 void Client::Core::End(uint64_t id, const Status& status) {
   ClientCall& call = calls_.at(id);
+  for (const Loan& loan : call.loans) Returned(loan);  // nobody has seen them
   for (const uint64_t name : call.requests) {
     if (name == 0) continue;
     ClientRequest& request = requests_.at(name);
@@ -182,7 +186,10 @@ void Client::Core::End(uint64_t id, const Status& status) {
   if (!call.planned) waiting_.erase(std::find(waiting_.begin(), waiting_.end(), id));
   deadlines_.erase({call.deadline, id});
   calls_.erase(id);
-  effects_->push_back(CompleteEffect{id, status, {}});
+  CompleteEffect done;
+  done.call = id;
+  done.status = status;
+  effects_->push_back(std::move(done));
 }
 
 void Client::Core::ExpireCalls() {

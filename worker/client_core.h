@@ -69,6 +69,8 @@ struct ClientCall {
   std::map<size_t, size_t> piece_of;  // sync: by slice
   uint64_t not_modified = 0;
   uint64_t stale = 0;
+  std::vector<LentSlice> lent;
+  std::vector<Loan> loans;
   std::string reason;     // of the first invalid slice
   std::string waits_for;  // as the last PENDING said
 };
@@ -120,6 +122,7 @@ class Client::Core {
 
   // client_replies.cc
   void Receive(uint64_t connection, ServerFrame& frame);
+  void Returned(const Loan& loan);
 
   absl::Time NextTick() const;
   Statistics statistics() const;
@@ -151,8 +154,8 @@ class Client::Core {
   // client_calls.cc
   void Complete(uint64_t id, ClientCall& call);  // every request is answered
   void End(uint64_t id, const Status& status);
-  PullResult MakePullResult(const ClientCall& call) const;
-  PushResult MakePushResult(const ClientCall& call);
+  PullResult MakePullResult(ClientCall& call) const;
+  PushResult MakePushResult(ClientCall& call);
   std::string WaitsFor(const ClientCall& call) const;
   const char* KindName(const ClientCall& call) const;
 
@@ -202,8 +205,8 @@ class Client::Core {
   void Moved();
   void BadFrame(size_t shard, const std::string& what);
   bool HasValues(size_t slice, Codec codec, const Payload& payload) const;
-  void Deliver(const ClientCall& call, uint64_t id, size_t piece, Payload payload,
-               uint64_t version);
+  void Deliver(ClientCall& call, uint64_t id, size_t piece, Payload payload, uint64_t version);
+  bool Lend(ClientCall& call, size_t slice, const Payload& payload, uint64_t version);
 
   ClientCall* FindCall(const ClientRequest& request);
 

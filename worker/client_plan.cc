@@ -28,6 +28,12 @@ Status CheckView(const View& view, uint64_t count, uint32_t tensor, const char* 
   return Status();
 }
 
+// Memory for values; none at all means that they are lent.
+Status CheckMemory(const MutableTensorView& view, uint64_t count, uint32_t tensor) {
+  if (view.data == nullptr && view.count == 0) return Status();
+  return CheckView(view, count, tensor, "memory");
+}
+
 Status CheckVersions(size_t given, size_t slices, uint32_t tensor, const char* what) {
   if (given == 0 || given == slices) return Status();
   return Status(
@@ -110,7 +116,7 @@ Status Client::Core::CutPull(ClientCall& call) {
     const TensorPull& pull = call.pulls[entry];
     Result<SliceIndex::Range> range = slices_.Find(pull.tensor, pull.offset, pull.count);
     if (!range.ok()) return range.status();
-    Status status = CheckView(pull.into, slices_.count(pull.tensor), pull.tensor, "memory");
+    Status status = CheckMemory(pull.into, slices_.count(pull.tensor), pull.tensor);
     if (status.ok()) status = CheckVersions(pull.have.size(), range->size(), pull.tensor, "`have`");
     if (!status.ok()) return status;
     for (size_t i = 0; i < range->size(); ++i) {
@@ -213,7 +219,7 @@ Status Client::Core::CutPush(ClientCall& call) {
     if (call.push_options.examples != 0)
       status = CheckView(push.gradient, slices_.count(push.tensor), push.tensor, "gradient");
     if (status.ok() && call.want_values)
-      status = CheckView(push.into, slices_.count(push.tensor), push.tensor, "memory");
+      status = CheckMemory(push.into, slices_.count(push.tensor), push.tensor);
     if (status.ok()) status = CheckVersions(push.base.size(), range->size(), push.tensor, "base");
     if (!status.ok()) return status;
     for (size_t i = 0; i < range->size(); ++i) {

@@ -148,18 +148,47 @@ bool Client::Core::HasValues(size_t slice, Codec codec, const Payload& payload) 
          payload.size() == slices_.values_bytes(slice);
 }
 
-void Client::Core::Deliver(const ClientCall& call, uint64_t id, size_t piece, Payload payload,
+void Client::Core::Deliver(ClientCall& call, uint64_t id, size_t piece, Payload payload,
                            uint64_t version) {
   const ClientPiece& at = call.pieces[piece];
-  void* memory = call.kind == ClientCallKind::kPush ? call.pushes[at.entry].into.data
-                                                    : call.pulls[at.entry].into.data;
+  const MutableTensorView& into =
+      call.kind == ClientCallKind::kPush ? call.pushes[at.entry].into : call.pulls[at.entry].into;
   delivered_[at.slice] = version;
   statistics_.traffic.received_bytes += payload.size();
   statistics_.traffic.received_copied_bytes += payload.copied_bytes();
   const SliceSpec& slice = slices_.slice(at.slice);
-  effects_->push_back(DeliverEffect{id, slices_.codec(at.slice).pull, std::move(payload),
-                                    static_cast<char*>(memory) + slice.offset * sizeof(float),
-                                    slice.count});
+  Buffer block;
+  char* to = static_cast<char*>(into.data) + slice.offset * sizeof(float);
+  if (into.data == nullptr) {
+    if (Lend(call, at.slice, payload, version)) return;
+    // Put together, or decoded, in a block that is warm from the last one.
+    block = pool_->Allocate(slice.count * sizeof(float));
+    call.lent.push_back({slices_.tensor(at.slice), slice.offset, slice.count, version,
+                         block.floats(), block.owner()});
+    to = block.data();
+  }
+  effects_->push_back(DeliverEffect{id, slices_.codec(at.slice).pull, std::move(payload), to,
+                                    slice.count, std::move(block)});
+}
+
+// Lends values as they have come, if they lie in one piece.
+bool Client::Core::Lend(ClientCall& call, size_t slice, const Payload& payload, uint64_t version) {
+  if (slices_.codec(slice).pull != Codec::kF32 || payload.chunks().size() != 1) return false;
+  const Payload::Chunk& chunk = payload.chunks()[0];
+  if (reinterpret_cast<uintptr_t>(chunk.data) % alignof(float) != 0) return false;
+  const SliceSpec& spec = slices_.slice(slice);
+  ShardLink& session = sessions_[spec.shard];
+  session.credits.Lend(payload.size());
+  call.loans.push_back({call.lent.size(), session.connection, payload.size()});
+  call.lent.push_back({slices_.tensor(slice), spec.offset, spec.count, version,
+                       reinterpret_cast<const float*>(chunk.data), chunk.owner});
+  return true;
+}
+
+// A session that has ended since holds no credit any more.
+void Client::Core::Returned(const Loan& loan) {
+  const auto at = shard_of_connection_.find(loan.connection);
+  if (at != shard_of_connection_.end()) sessions_[at->second].credits.Returned(loan.bytes);
 }
 
 void Client::Core::OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply) {

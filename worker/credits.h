@@ -33,7 +33,7 @@ class Credits {
   bool Fits(const CreditNeed& need) const {
     const bool few =
         requests_ == 0 ? max_requests_ > 0 : requests_ + need.requests <= max_requests_;
-    return few && reply_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
+    return few && reply_bytes_ + lent_bytes_ + need.reply_bytes <= max_reply_bytes_ &&
            pushed_bytes_ - released_bytes_ + need.push_bytes <= max_push_bytes_;
   }
   // Were only `few` in flight, `need` would fit as far as its answers go.
@@ -52,6 +52,9 @@ class Credits {
     requests_ -= need.requests;
     reply_bytes_ -= need.reply_bytes;
   }
+  // Of an answer, values that the caller has been lent: they count until they are returned.
+  void Lend(uint64_t bytes) { lent_bytes_ += bytes; }
+  void Returned(uint64_t bytes) { lent_bytes_ -= std::min(lent_bytes_, bytes); }
   // The shard's running total; one that goes back, or beyond what was sent, is cut to what can be
   // true.
   void Released(uint64_t total) {
@@ -59,7 +62,7 @@ class Credits {
   }
 
   // A new session with the same limits.
-  void Reset() { requests_ = reply_bytes_ = pushed_bytes_ = released_bytes_ = 0; }
+  void Reset() { requests_ = reply_bytes_ = lent_bytes_ = pushed_bytes_ = released_bytes_ = 0; }
 
   uint64_t max_requests() const { return max_requests_; }
   uint64_t max_push_bytes() const { return max_push_bytes_; }
@@ -71,6 +74,7 @@ class Credits {
   uint64_t max_reply_bytes_ = 0;
   uint64_t requests_ = 0;
   uint64_t reply_bytes_ = 0;
+  uint64_t lent_bytes_ = 0;
   uint64_t pushed_bytes_ = 0;
   uint64_t released_bytes_ = 0;
 };

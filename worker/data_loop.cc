@@ -282,6 +282,7 @@ void DataLoop::CarryOut(ClientEffects* effects) {
         if (at == done_.end()) continue;
         const Done done = std::move(at->second);
         done_.erase(at);
+        Watch(complete);
         {
           absl::MutexLock lock(&mu_);
           traffic_ = client_.statistics().traffic;
@@ -304,6 +305,27 @@ void DataLoop::CarryOut(ClientEffects* effects) {
     }
     effects->clear();
     effects->swap(next);
+  }
+}
+
+void DataLoop::Watch(CompleteEffect* end) {
+  std::vector<LentSlice>* lent = nullptr;
+  if (auto* pulled = std::get_if<PullResult>(&end->value)) lent = &pulled->lent;
+  if (auto* pushed = std::get_if<PushResult>(&end->value)) lent = &pushed->lent;
+  for (const Loan& loan : end->loans) {
+    std::shared_ptr<const void>& owner = (*lent)[loan.slice].owner;
+    const void* const values = (*lent)[loan.slice].values;
+    owner = std::shared_ptr<const void>(
+        values, [owner = owner, loan, weak = weak_from_this()](const void*) mutable {
+          owner.reset();  // the server's memory first, then its credit
+          const std::shared_ptr<DataLoop> loop = weak.lock();
+          if (loop == nullptr) return;
+          loop->PostAlways(
+              [raw = loop.get(), loan](absl::Time now, ClientEffects* effects) {
+                raw->client_.Returned(loan, now, effects);
+              },
+              kCallersEvents);
+        });
   }
 }
 

@@ -38,8 +38,9 @@ namespace weir {
 // Owns the client, its buffer pool, the streams to the shards and the CompletionLoop that runs
 // them, one thread, "weir-data". Every method may be called from any thread and none waits, but for
 // Close. The mailbox holds at most kMaxMail events and of each server max_waiting_bytes: a call
-// beyond is refused, a server that fills it is disconnected.
-class DataLoop {
+// beyond is refused, a server that fills it is disconnected. Values can be lent only by a loop that
+// a shared_ptr owns: they tell it when they are let go of.
+class DataLoop : public std::enable_shared_from_this<DataLoop> {
  public:
   struct Options {
     ClientOptions client;
@@ -108,6 +109,8 @@ class DataLoop {
   void Drive(size_t events);
   absl::Time Now() const;
   void CarryOut(ClientEffects* effects);
+  // Lets what the caller is lent tell when it is let go of.
+  void Watch(CompleteEffect* end);
   // UNAVAILABLE: a Unix socket that is not there, or not safe to use.
   absl::Status Open(const ConnectEffect& connect);
   void Send(SendEffect* send);

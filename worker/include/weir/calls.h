@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,10 +32,27 @@ struct SliceRange {
   uint32_t shard = 0;
 };
 
+// The values of one slice, *lent*: what a call brings for an entry whose `into` has no data. They
+// are not written to memory of the caller's: from shared memory they are read where the server
+// keeps them, which saves a pass over the model; otherwise they lie in a block of the Worker's.
+//
+// They do not change. Let go of `owner`, in about the order in which the slices came, as soon as
+// the values are read or on their way to a device: memory of the server's, or of the Worker's,
+// waits for it, and a server closes the session of a worker that holds on for its write timeout.
+struct LentSlice {
+  uint32_t tensor = 0;
+  uint64_t offset = 0;  // elements
+  uint64_t count = 0;   // elements
+  uint64_t version = 0;
+  const float* values = nullptr;      // `count` of them
+  std::shared_ptr<const void> owner;  // keeps them, after Close too
+};
+
 // One tensor, or a range of it, to be read.
 struct TensorPull {
   uint32_t tensor = 0;
-  MutableTensorView into;  // must stay valid until the call has ended
+  // Must stay valid until the call has ended. Empty (no data, no elements): PullResult::lent.
+  MutableTensorView into;
   uint64_t offset = 0;
   uint64_t count = 0;
   // The versions that `into` already holds, one for each slice of the range, as a PullResult gave
@@ -65,8 +83,10 @@ struct PullResult {
   std::vector<TensorVersions> tensors;  // one for each entry of the call, in order
   uint64_t min_version = 0;             // over all slices
   uint64_t max_version = 0;
-  uint64_t not_modified = 0;  // slices that were not newer than `have`
-  uint64_t stale = 0;         // slices of another version than `expect`
+  uint64_t not_modified = 0;    // slices that were not newer than `have`
+  uint64_t stale = 0;           // slices of another version than `expect`
+  std::vector<LentSlice> lent;  // of entries without memory, as they came; none for slices without
+                                // new values
 };
 
 // The gradient of one tensor, or of a range of it.
@@ -80,8 +100,9 @@ struct TensorPush {
   // range, as a PullResult gave them. Empty: the versions that this Worker last delivered. Bulk
   // synchronous training ignores it: there the base is the step.
   std::vector<uint64_t> base;
-  MutableTensorView into;  // PushPull: where the new values go; may be the memory that the gradient
-                           // was computed from
+  // PushPull: where the new values go; may be the memory that the gradient was computed from.
+  // Empty: PushResult::lent.
+  MutableTensorView into;
 };
 
 struct PushOptions {
@@ -158,6 +179,7 @@ struct PushResult {
   // PushPull: the versions of the values brought, over all slices.
   uint64_t min_values_version = 0;
   uint64_t max_values_version = 0;
+  std::vector<LentSlice> lent;  // PushPull: of entries without memory, as they came
 
   // True when the gradient counts everywhere: applied, now or earlier, or held. (A push asked for
   // again can be told that it is a duplicate of one that was stale or invalid.)
