@@ -43,8 +43,8 @@ absl::StatusOr<std::shared_ptr<void>> MapPages(size_t bytes) {
       RoundUp(reinterpret_cast<uintptr_t>(at), kHugePageBytes) - reinterpret_cast<uintptr_t>(at);
   char* const block = begin + skipped;
   if (skipped != 0) munmap(begin, skipped);
-  if (skipped != kHugePageBytes) munmap(block + size, kHugePageBytes - skipped);
-  madvise(block, size, MADV_HUGEPAGE);  // where there are none, small pages do
+  munmap(block + size, kHugePageBytes - skipped);  // never nothing
+  madvise(block, size, MADV_HUGEPAGE);             // where there are none, small pages do
   return std::shared_ptr<void>(block, [size](void* held) { munmap(held, size); });
 }
 

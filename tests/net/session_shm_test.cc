@@ -34,6 +34,7 @@
 #include "net/shm_host.h"
 #include "net/shm_runtime.h"
 #include "net/socket_directory.h"
+#include "tests/net/session_recorder.h"
 #include "tests/net/shm_ends.h"
 
 namespace weir {
@@ -180,49 +181,6 @@ class Shard final : public SessionHandler {
   BufferPool* const pool_;
   absl::Mutex mu_;
   int closed_ ABSL_GUARDED_BY(mu_) = 0;
-};
-
-// Keeps what a session brings, and so the memory that it lies in.
-class Recorder : public SessionClientHandler {
- public:
-  void OnFrame(ServerFrame&& frame, size_t) override {
-    absl::MutexLock lock(&mu_);
-    EXPECT_FALSE(closed_);
-    frames_.push_back(std::move(frame));
-  }
-  void OnClosed(const absl::Status& status) override {
-    absl::MutexLock lock(&mu_);
-    EXPECT_FALSE(closed_);
-    closed_ = true;
-    status_ = status;
-  }
-
-  // Takes the next `count` frames, once there are so many.
-  std::vector<ServerFrame> Take(size_t count) {
-    absl::MutexLock lock(&mu_);
-    const auto enough = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return frames_.size() >= count || closed_;
-    };
-    mu_.AwaitWithTimeout(absl::Condition(&enough), kPatience);
-    EXPECT_GE(frames_.size(), count) << "closed: " << closed_ << " " << status_;
-    return std::exchange(frames_, {});
-  }
-  size_t frames() {
-    absl::MutexLock lock(&mu_);
-    return frames_.size();
-  }
-  // How the session ended, once it has; UNKNOWN: in order.
-  absl::Status AwaitClosed(absl::Duration patience = kPatience) {
-    absl::MutexLock lock(&mu_);
-    if (!mu_.AwaitWithTimeout(absl::Condition(&closed_), patience)) return absl::OkStatus();
-    return status_.ok() ? absl::UnknownError("closed in order") : status_;
-  }
-
- private:
-  absl::Mutex mu_;
-  std::vector<ServerFrame> frames_ ABSL_GUARDED_BY(mu_);
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
 class SessionShmTest : public ::testing::Test {

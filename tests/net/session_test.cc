@@ -31,6 +31,7 @@
 #include "net/server_host.h"
 #include "net/session_client.h"
 #include "net/session_host.h"
+#include "tests/net/session_recorder.h"
 
 namespace weir {
 namespace {
@@ -157,47 +158,6 @@ class EchoHandler : public SessionHandler {
   int sent_frames_ = 0;
   uint64_t bytes_ = 0;
   uint64_t sent_bytes_ = 0;
-};
-
-// Keeps what a session brings.
-class Recorder : public SessionClientHandler {
- public:
-  void OnFrame(ServerFrame&& frame, size_t) override {
-    absl::MutexLock lock(&mu_);
-    EXPECT_FALSE(closed_);
-    frames_.push_back(std::move(frame));
-  }
-
-  void OnClosed(const absl::Status& status) override {
-    absl::MutexLock lock(&mu_);
-    EXPECT_FALSE(closed_);
-    closed_ = true;
-    status_ = status;
-  }
-
-  // The first `count` frames, once there are so many.
-  std::vector<ServerFrame> Await(size_t count) {
-    absl::MutexLock lock(&mu_);
-    const auto enough = [this, count]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      return frames_.size() >= count || closed_;
-    };
-    mu_.AwaitWithTimeout(absl::Condition(&enough), kPatience);
-    EXPECT_GE(frames_.size(), count) << "closed: " << closed_ << " " << status_;
-    return frames_;
-  }
-
-  // How the session ended, once it has.
-  absl::Status AwaitClosed(absl::Duration patience = kPatience) {
-    absl::MutexLock lock(&mu_);
-    if (!mu_.AwaitWithTimeout(absl::Condition(&closed_), patience)) return absl::OkStatus();
-    return status_.ok() ? absl::UnknownError("closed in order") : status_;
-  }
-
- private:
-  absl::Mutex mu_;
-  std::vector<ServerFrame> frames_;
-  bool closed_ = false;
-  absl::Status status_;
 };
 
 // A server with two shards, of which the second one is another handler's.

@@ -96,6 +96,22 @@ TEST_F(ClientLentTest, WhatIsLentHoldsReplyCreditUntilItIsReturned) {
   EXPECT_EQ(Value<PullResult>(second).max_version, 2u);
 }
 
+TEST_F(ClientLentTest, WhoNeverReturnsWhatIsLentWaitsNoLongerThanTheDeadline) {
+  hello_.max_reply_bytes = 16;
+  Start();
+  const uint64_t first = Pull({{1, {}}});
+  AnswerPull(0, 1, 1);
+  EXPECT_EQ(Completion(first).loans.size(), 1u);
+  PullOptions options;
+  options.deadline = Deadline{500};
+  const uint64_t second = Pull({{1, ViewB()}}, options);
+  now_ += absl::Seconds(1);
+  ClientEffects effects;
+  client_->Tick(now_, &effects);
+  Run(&effects);
+  EXPECT_EQ(Code(second), StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(ClientLentTest, CreditOfALostSessionIsNotGivenBackToTheNext) {
   hello_.max_reply_bytes = 16;
   Start();
