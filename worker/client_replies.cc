@@ -158,8 +158,10 @@ void Client::Core::Deliver(ClientCall& call, uint64_t id, size_t piece, Payload 
   statistics_.traffic.received_copied_bytes += payload.copied_bytes();
   const SliceSpec& slice = slices_.slice(at.slice);
   Buffer block;
-  char* to = static_cast<char*>(into.data) + slice.offset * sizeof(float);
-  if (into.data == nullptr) {
+  char* to = static_cast<char*>(into.data);
+  if (to != nullptr) {
+    to += slice.offset * sizeof(float);
+  } else {
     if (Lend(call, at.slice, payload, version)) return;
     // Put together, or decoded, in a block that is warm from the last one.
     block = pool_->Allocate(slice.count * sizeof(float));
