@@ -228,18 +228,20 @@ class SessionClient::Stream final : public ShmLinkHandler,
     }
     if (frames->empty()) return true;
     const auto* const hello = std::get_if<HelloReplyFrame>(&frames->front().kind);
-    if (hello != nullptr) {
-      absl::MutexLock lock(&mu_);
-      batches_ = (hello->features & kFeatureBatches) != 0;
-    }
     bool settled;
     {
       absl::MutexLock lock(&mu_);
+      if (hello != nullptr) batches_ = (hello->features & kFeatureBatches) != 0;
       settled = settled_;
     }
-    const std::shared_ptr<ShmLink> link = settled || hello == nullptr ? nullptr : OfferLink(*hello);
-    for (ServerFrame& frame : *frames)
-      arrived_.push_back(Arrived{std::move(frame), wire.size() / frames->size()});
+    const size_t wire_bytes = wire.size() / frames->size();
+    if (settled) {
+      for (ServerFrame& frame : *frames)
+        if (!muted()) handler_->OnFrame(std::move(frame), wire_bytes);
+      return true;
+    }
+    const std::shared_ptr<ShmLink> link = hello == nullptr ? nullptr : OfferLink(*hello);
+    for (ServerFrame& frame : *frames) arrived_.push_back(Arrived{std::move(frame), wire_bytes});
     if (link != nullptr) {
       options_.shm->Add(link, this);
       return false;
