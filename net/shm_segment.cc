@@ -21,11 +21,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/pages.h"
 
 namespace weir {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
+constexpr int kCollapse = 25;  // MADV_COLLAPSE, not in Debian 12's <sys/mman.h>
 constexpr uint64_t kMostBytes = uint64_t{1} << 46;
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
@@ -66,18 +68,35 @@ absl::Status CheckRoom(uint64_t bytes, uint64_t available_bytes) {
   return absl::OkStatus();
 }
 
+absl::Status Allocate(int fd, size_t at, size_t bytes) {
+  constexpr int kMostTries = 100;
+  int tries = 0;
+  while (fallocate(fd, 0, static_cast<off_t>(at), static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR || ++tries == kMostTries) return FromErrno("cannot allocate", errno);
+  }
+  return absl::OkStatus();
+}
+
 // In pieces, so that a signal only repeats one of them.
 absl::Status AllocateInFull(int fd, size_t bytes) {
   constexpr size_t kPieceBytes = size_t{16} << 20;
-  constexpr int kMostTries = 100;
-  for (size_t done = 0; done < bytes;) {
-    const size_t piece = std::min(kPieceBytes, bytes - done);
-    int tries = 0;
-    while (fallocate(fd, 0, static_cast<off_t>(done), static_cast<off_t>(piece)) != 0) {
-      if (errno != EINTR || ++tries == kMostTries) return FromErrno("cannot allocate", errno);
-    }
-    done += piece;
+  for (size_t done = 0; done < bytes; done += kPieceBytes) {
+    const absl::Status status = Allocate(fd, done, std::min(kPieceBytes, bytes - done));
+    if (!status.ok()) return status;
   }
+  return absl::OkStatus();
+}
+
+// Takes huge pages for what fills them, also where the machine gives shared memory none of itself
+// (shmem_enabled is "never" in Debian): a small page in each, which the kernel then makes a huge
+// one of. It leaves the rest as it is where it does not know how (before Linux 6.1) or has none.
+absl::Status AskForHugePages(int fd, char* data, size_t bytes) {
+  const size_t whole = bytes / kHugePageBytes * kHugePageBytes;
+  for (size_t at = 0; at < whole; at += kHugePageBytes) {
+    const absl::Status status = Allocate(fd, at, kPageBytes);
+    if (!status.ok()) return status;
+  }
+  if (whole != 0) madvise(data, whole, kCollapse);
   return absl::OkStatus();
 }
 
@@ -166,14 +185,31 @@ absl::Status CheckFile(int fd, const ShmSegment::Expected& expected) {
   return absl::OkStatus();
 }
 
+// At a multiple of a huge page, where it fills one: else the kernel would map small pages of it.
 absl::StatusOr<char*> Map(int fd, size_t bytes, bool writable) {
-  void* data = mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
-                    /*offset=*/0);
-  if (data == MAP_FAILED) return FromErrno("cannot map", errno);
-  // Both are for speed only: huge pages where the machine gives them, and no faults later.
-  madvise(data, bytes, MADV_HUGEPAGE);
+  const size_t spare = bytes < kHugePageBytes ? 0 : kHugePageBytes;
+  void* const reserved =
+      mmap(nullptr, bytes + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return FromErrno("cannot map", errno);
+  char* const begin = static_cast<char*>(reserved);
+  const size_t beyond = reinterpret_cast<uintptr_t>(begin) % kHugePageBytes;
+  const size_t skipped = spare == 0 || beyond == 0 ? 0 : kHugePageBytes - beyond;
+  char* const data = begin + skipped;
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  if (mmap(data, bytes, protection, MAP_SHARED | MAP_FIXED, fd, /*offset=*/0) == MAP_FAILED) {
+    const int error = errno;
+    munmap(begin, bytes + spare);
+    return FromErrno("cannot map", error);
+  }
+  if (skipped != 0) munmap(begin, skipped);
+  if (skipped != spare) munmap(data + bytes, spare - skipped);
+  madvise(data, bytes, MADV_HUGEPAGE);  // for speed only
+  return data;
+}
+
+// For speed only: no faults later.
+void Populate(char* data, size_t bytes, bool writable) {
   madvise(data, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-  return static_cast<char*>(data);
 }
 
 }  // namespace
@@ -196,8 +232,10 @@ absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Create(size_t bytes, Seg
   const int number = fd.get();
   // From here on the destructor unmaps.
   std::shared_ptr<ShmSegment> segment(new ShmSegment(std::move(fd), *data, size));
-  status = AllocateInFull(number, size);
+  status = AskForHugePages(number, *data, size);
+  if (status.ok()) status = AllocateInFull(number, size);
   if (!status.ok()) return status;
+  Populate(*data, size, /*writable=*/true);
   if (fcntl(number, F_ADD_SEALS, SealsOf(access)) != 0) return FromErrno("cannot seal", errno);
   return segment;
 }
@@ -206,9 +244,10 @@ absl::StatusOr<std::shared_ptr<ShmSegment>> ShmSegment::Adopt(ShmFd fd, const Ex
   absl::Status status = CheckSeals(fd.get(), expected.access);
   if (status.ok()) status = CheckFile(fd.get(), expected);
   if (!status.ok()) return status;
-  const absl::StatusOr<char*> data =
-      Map(fd.get(), expected.bytes, expected.access == SegmentAccess::kBoth);
+  const bool writable = expected.access == SegmentAccess::kBoth;
+  const absl::StatusOr<char*> data = Map(fd.get(), expected.bytes, writable);
   if (!data.ok()) return data.status();
+  Populate(*data, expected.bytes, writable);
   return std::shared_ptr<ShmSegment>(new ShmSegment(ShmFd(), *data, expected.bytes));
 }
 

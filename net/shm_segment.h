@@ -54,7 +54,8 @@ class ShmSegment {
   ShmSegment(const ShmSegment&) = delete;
   ShmSegment& operator=(const ShmSegment&) = delete;
 
-  // Page aligned. REQUIRES, for writing: we created it, or its access is kBoth.
+  // Page aligned; of one that fills a huge page (core/pages.h), aligned to that. REQUIRES, for
+  // writing: we created it, or its access is kBoth.
   char* data() const { return data_; }
   size_t size() const { return size_; }
   // To be handed over; -1 of an adopted one.

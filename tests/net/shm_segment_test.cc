@@ -10,7 +10,14 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/pages.h"
 
 namespace weir {
 namespace {
@@ -59,6 +66,55 @@ TEST(ShmSegmentTest, SizesAreRoundedUpToWholePages) {
   const auto segment = ShmSegment::Create(5000, SegmentAccess::kBoth, kPlenty);
   ASSERT_TRUE(segment.ok());
   EXPECT_EQ((*segment)->size(), 8192u);
+}
+
+TEST(ShmSegmentTest, WhatFillsHugePagesBeginsAtOneOnBothSides) {
+  const size_t bytes = 3 * kHugePageBytes + 4096;  // the last page is a small one
+  const auto segment = ShmSegment::Create(bytes, SegmentAccess::kCreatorOnly, kPlenty);
+  ASSERT_TRUE(segment.ok()) << segment.status();
+  EXPECT_EQ((*segment)->size(), bytes);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>((*segment)->data()) % kHugePageBytes, 0u);
+  for (size_t i = 0; i < bytes; i += 64) ASSERT_EQ((*segment)->data()[i], 0);
+  (*segment)->data()[bytes - 1] = 7;
+
+  const auto adopted =
+      ShmSegment::Adopt(ShmFd(dup((*segment)->fd())), {SegmentAccess::kCreatorOnly, bytes, bytes});
+  ASSERT_TRUE(adopted.ok()) << adopted.status();
+  EXPECT_EQ(reinterpret_cast<uintptr_t>((*adopted)->data()) % kHugePageBytes, 0u);
+  EXPECT_EQ((*adopted)->data()[bytes - 1], 7);
+}
+
+// The bytes of the mapping that begins at `data` that lie in huge pages.
+size_t HugeBytes(const char* data) {
+  std::ifstream file("/proc/self/smaps");
+  const std::string begin = absl::StrCat(absl::Hex(reinterpret_cast<uintptr_t>(data)), "-");
+  bool here = false;
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, begin)) here = true;
+    size_t kib = 0;
+    if (here && absl::StartsWith(line, "ShmemPmdMapped:")) {
+      std::istringstream(line.substr(line.find(':') + 1)) >> kib;
+      return kib << 10;
+    }
+  }
+  return 0;
+}
+
+// Nothing can be asked for where the kernel makes no huge pages at all.
+TEST(ShmSegmentTest, WhatFillsHugePagesLiesInThemWhereTheKernelMakesThem) {
+  constexpr int kCollapse = 25;
+  const auto own = MapPages(kHugePageBytes);
+  ASSERT_TRUE(own.ok()) << own.status();
+  std::memset(own->get(), 1, kHugePageBytes);
+  const bool makes = madvise(own->get(), kHugePageBytes, kCollapse) == 0;
+  const size_t bytes = 4 * kHugePageBytes;
+  const auto segment = ShmSegment::Create(bytes, SegmentAccess::kCreatorOnly, kPlenty);
+  ASSERT_TRUE(segment.ok()) << segment.status();
+  const auto adopted =
+      ShmSegment::Adopt(ShmFd(dup((*segment)->fd())), {SegmentAccess::kCreatorOnly, bytes, bytes});
+  ASSERT_TRUE(adopted.ok()) << adopted.status();
+  EXPECT_EQ(HugeBytes((*segment)->data()) > 0, makes);
+  EXPECT_EQ(HugeBytes((*adopted)->data()), HugeBytes((*segment)->data()));
 }
 
 TEST(ShmSegmentTest, AReceiverReadsWhatTheCreatorWrites) {
