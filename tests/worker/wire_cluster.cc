@@ -2,45 +2,43 @@
 #include "tests/worker/wire_cluster.h"
 
 #include <algorithm>
+#include <deque>
+#include <functional>
 #include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "core/host_key.h"
 #include "net/channel.h"
 #include "net/coordinator_client.h"
 #include "net/layout_proto.h"
-#include "net/session_host.h"
-#include "ps/shard.h"
+#include "net/shm_host.h"
+#include "net/shm_runtime.h"
+#include "net/socket_directory.h"
 #include "weir/v1/coordinator.pb.h"
 
 namespace weir {
 
-// A server with one shard. One lock around the shard; a thread that waits for the layout and renews
-// the lease.
+// A server with one shard. As in a real one, whoever brings an event takes the turn, if nobody has
+// it, and so the lock is never held while the host is called; a thread waits for the layout and
+// renews the lease.
 class WireCluster::Server : public SessionHandler {
  public:
   Server(const WireCluster::Options& options, uint32_t rank, const std::string& coordinator)
       : options_(options), client_(coordinator) {
+    if (options.shared_memory) OpenDoor();
+    SessionHost::Options sessions;
+    sessions.shm = door_.get();
+    host_ = std::make_unique<SessionHost>(sessions);
     ServerHost::Options listen;
-    listen.queued = {host_.queued()};
-    host_.AddShard(rank, this);
+    listen.queued = {host_->queued()};
+    listen.sockets = sockets_.get();
+    host_->AddShard(rank, this);
     server_ = ServerHost::Start(listen).value();
-    v1::JoinRequest join;
-    join.mutable_job()->set_job_token(options.token);
-    join.set_protocol_min(kProtocol);
-    join.set_protocol_max(kProtocol);
-    join.set_role(v1::MEMBER_ROLE_SERVER);
-    join.set_has_rank(true);
-    join.set_rank(rank);
-    join.set_address(server_->address());
-    const v1::JoinReply joined = client_.Join(join, absl::Seconds(10)).value();
-    *key_.mutable_job() = join.job();
-    key_.mutable_job()->set_job_id(joined.job_id());
-    key_.set_rank(rank);
-    key_.set_incarnation(joined.incarnation());
-    key_.set_role(v1::MEMBER_ROLE_SERVER);
+    const v1::JoinReply joined = Join(rank);
     ShardOptions shard;
     shard.shard = rank;
     std::copy(joined.job_id().begin(), joined.job_id().end(), shard.job_id.begin());
@@ -50,10 +48,9 @@ class WireCluster::Server : public SessionHandler {
     shard.optimizer = options.optimizer;
     shard.schedule = options.schedule;
     shard.seed = options.seed;
-    {
-      absl::MutexLock lock(&mu_);
-      shard_ = std::make_unique<Shard>(shard, &pool_);
-    }
+    if (options.max_reply_bytes > 0) shard.limits.max_reply_bytes = options.max_reply_bytes;
+    pool_ = std::make_unique<BufferPool>(BufferPool::kNoLimit, shm_ ? shm_->arena() : nullptr);
+    shard_ = std::make_unique<Shard>(shard, pool_.get());
     thread_ = std::thread([this] { Run(); });
   }
 
@@ -65,50 +62,115 @@ class WireCluster::Server : public SessionHandler {
     client_.Cancel();
     thread_.join();
     server_->Shutdown(absl::ZeroDuration());
+    door_.reset();
+    shm_.reset();
   }
 
   void OnOpen(SessionId id, const std::string&) override {
-    absl::MutexLock lock(&mu_);
-    Effects effects;
-    shard_->OnOpen(id, absl::Now(), &effects);
-    CarryOut(&effects);
+    Bring([this, id](Effects* effects) { shard_->OnOpen(id, absl::Now(), effects); });
   }
   void OnFrame(SessionId id, ClientFrame&& frame, size_t) override {
-    absl::MutexLock lock(&mu_);
-    Effects effects;
-    shard_->OnFrame(id, std::move(frame), absl::Now(), &effects);
-    CarryOut(&effects);
+    Bring([this, id, frame = std::move(frame)](Effects* effects) mutable {
+      shard_->OnFrame(id, std::move(frame), absl::Now(), effects);
+    });
   }
   void OnSent(SessionId id, uint64_t payload_bytes) override {
-    absl::MutexLock lock(&mu_);
-    Effects effects;
-    shard_->OnSent(id, payload_bytes, absl::Now(), &effects);
-    CarryOut(&effects);
+    Bring([this, id, payload_bytes](Effects* effects) {
+      shard_->OnSent(id, payload_bytes, absl::Now(), effects);
+    });
   }
   void OnClosed(SessionId id) override {
-    absl::MutexLock lock(&mu_);
-    Effects effects;
-    shard_->OnClosed(id, absl::Now(), &effects);
-    CarryOut(&effects);
+    Bring([this, id](Effects* effects) { shard_->OnClosed(id, absl::Now(), effects); });
   }
 
   void CopyWeights(std::vector<std::vector<float>>* all) {
-    absl::MutexLock lock(&mu_);
-    for (size_t i = 0; i < shard_->slice_count(); ++i) {
-      const SliceSnapshot slice = shard_->snapshot(i);
-      std::copy(slice.weights.floats(), slice.weights.floats() + slice.spec.count,
-                (*all)[slice.spec.tensor_id - 1].begin() + slice.spec.offset);
-    }
+    BringAndWait([&](Effects*) {
+      for (size_t i = 0; i < shard_->slice_count(); ++i) {
+        const SliceSnapshot slice = shard_->snapshot(i);
+        std::copy(slice.weights.floats(), slice.weights.floats() + slice.spec.count,
+                  (*all)[slice.spec.tensor_id - 1].begin() + slice.spec.offset);
+      }
+    });
   }
 
-  void CutStreams() { host_.CloseAll(absl::UnavailableError("cut by the test")); }
+  ShardTotals totals() {
+    ShardTotals totals;
+    BringAndWait([&](Effects*) { totals = shard_->totals(); });
+    return totals;
+  }
+  uint64_t allocated_blocks() const { return pool_->statistics().allocated; }
+  SessionHost::Statistics sessions() const { return host_->statistics(); }
+
+  void CutStreams() { host_->CloseAll(absl::UnavailableError("cut by the test")); }
 
  private:
-  void CarryOut(Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+  using Event = std::function<void(Effects*)>;
+
+  void OpenDoor() {
+    sockets_ = SocketDirectory::Make({"/tmp"}).value();
+    shm_ = ShmRuntime::Start({}).value();
+    ShmHost::Options door;
+    door.link.arena = shm_->arena();
+    door_ = ShmHost::Open(sockets_->PathOf("shm"), shm_->poller(), door).value();
+  }
+
+  v1::JoinReply Join(uint32_t rank) {
+    v1::JoinRequest join;
+    join.mutable_job()->set_job_token(options_.token);
+    join.set_protocol_min(kProtocol);
+    join.set_protocol_max(kProtocol);
+    join.set_role(v1::MEMBER_ROLE_SERVER);
+    join.set_has_rank(true);
+    join.set_rank(rank);
+    join.set_address(server_->address());
+    if (sockets_ != nullptr) {
+      join.set_uds_path(server_->socket_path());
+      join.set_host_key(ReadHostKey());
+    }
+    v1::JoinReply joined = client_.Join(join, absl::Seconds(10)).value();
+    *key_.mutable_job() = join.job();
+    key_.mutable_job()->set_job_id(joined.job_id());
+    key_.set_rank(rank);
+    key_.set_incarnation(joined.incarnation());
+    key_.set_role(v1::MEMBER_ROLE_SERVER);
+    return joined;
+  }
+
+  void Bring(Event event) {
+    {
+      absl::MutexLock lock(&mu_);
+      mail_.push_back(std::move(event));
+      if (turn_) return;
+      turn_ = true;
+    }
+    for (;;) {
+      Event next;
+      {
+        absl::MutexLock lock(&mu_);
+        turn_ = !mail_.empty();
+        if (!turn_) return;
+        next = std::move(mail_.front());
+        mail_.pop_front();
+      }
+      Effects effects;
+      next(&effects);
+      CarryOut(&effects);
+    }
+  }
+  void BringAndWait(const Event& event) {
+    absl::Notification done;
+    Bring([&](Effects* effects) {
+      event(effects);
+      done.Notify();
+    });
+    done.WaitForNotification();
+  }
+
+  void CarryOut(Effects* effects) {
     while (!effects->empty()) {
       Effects next;
-      for (Effects::Send& send : effects->sends) host_.Send(send.session, std::move(send.frame));
-      for (Effects::Close& close : effects->closes) host_.Close(close.session, close.status);
+      for (Effects::Send& send : effects->sends) host_->Send(send.session, std::move(send.frame));
+      for (Effects::Close& close : effects->closes) host_->Close(close.session, close.status);
       for (const Job& job : effects->jobs)
         shard_->OnJobDone(job.id, RunJob(job), absl::Now(), &next);
       *effects = std::move(next);
@@ -134,10 +196,9 @@ class WireCluster::Server : public SessionHandler {
         if (absl::IsCancelled(reply.status())) return;
         if (reply.ok()) {
           const Layout layout = LayoutFromProto(reply->layout()).value();
-          absl::MutexLock lock(&mu_);
-          Effects effects;
-          serving = shard_->Install(layout, absl::Now(), &effects).ok();
-          CarryOut(&effects);
+          BringAndWait([&](Effects* effects) {
+            serving = shard_->Install(layout, absl::Now(), effects).ok();
+          });
         }
         continue;
       }
@@ -148,12 +209,17 @@ class WireCluster::Server : public SessionHandler {
 
   const WireCluster::Options options_;
   CoordinatorClient client_;
-  v1::HeartbeatRequest key_;  // set by the constructor
-  SessionHost host_;
+  v1::HeartbeatRequest key_;                  // set by the constructor
+  std::unique_ptr<SocketDirectory> sockets_;  // these three: null without shared memory
+  std::unique_ptr<ShmRuntime> shm_;
+  std::unique_ptr<ShmHost> door_;
+  std::unique_ptr<SessionHost> host_;
   std::unique_ptr<ServerHost> server_;
-  BufferPool pool_;
+  std::unique_ptr<BufferPool> pool_;
+  std::unique_ptr<Shard> shard_;  // of whoever has the turn
   absl::Mutex mu_;
-  std::unique_ptr<Shard> shard_ ABSL_GUARDED_BY(mu_);
+  std::deque<Event> mail_ ABSL_GUARDED_BY(mu_);
+  bool turn_ ABSL_GUARDED_BY(mu_) = false;  // somebody has it
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
@@ -191,6 +257,7 @@ weir::Options WireCluster::WorkerOptions() const {
   options.coordinator = coordinator_->address();
   options.token = options_.token;
   options.host = "test";
+  if (options_.shared_memory) options.transport = "shm";
   return options;
 }
 
@@ -200,6 +267,28 @@ std::vector<std::vector<float>> WireCluster::Weights(const std::vector<TensorSpe
     all.emplace_back(static_cast<size_t>(ElementCount(tensor.shape)));
   for (const std::unique_ptr<Server>& server : servers_) server->CopyWeights(&all);
   return all;
+}
+
+ShardTotals WireCluster::totals() {
+  ShardTotals all;
+  for (const std::unique_ptr<Server>& server : servers_) {
+    const ShardTotals one = server->totals();
+    all.applied += one.applied;
+    all.stale += one.stale;
+    all.duplicate += one.duplicate;
+    all.invalid += one.invalid;
+  }
+  return all;
+}
+
+uint64_t WireCluster::allocated_blocks() const {
+  uint64_t blocks = 0;
+  for (const std::unique_ptr<Server>& server : servers_) blocks += server->allocated_blocks();
+  return blocks;
+}
+
+SessionHost::Statistics WireCluster::sessions(uint32_t server) const {
+  return servers_[server]->sessions();
 }
 
 void WireCluster::CutStreams() {

@@ -11,6 +11,8 @@
 #include "core/schedule.h"
 #include "launcher/coordinator_service.h"
 #include "net/server_host.h"
+#include "net/session_host.h"
+#include "ps/shard.h"
 #include "weir/worker.h"
 
 namespace weir {
@@ -29,6 +31,9 @@ class WireCluster {
     uint64_t seed = 0;
     std::string token = "secret";
     absl::Duration lease = absl::Seconds(10);
+    // Servers have Unix sockets too, and workers are to come by them and move to shared memory.
+    bool shared_memory = false;
+    uint64_t max_reply_bytes = 0;  // that a session may ask for at a time; 0: as usual
     OptimizerSpec optimizer;
     ScheduleSpec schedule;
   };
@@ -40,6 +45,11 @@ class WireCluster {
   weir::Options WorkerOptions() const;
   // The weights now, tensor by tensor, in the order of `tensors`.
   std::vector<std::vector<float>> Weights(const std::vector<TensorSpec>& tensors);
+  // Sums over the shards, of what a push can come to.
+  ShardTotals totals();
+  // Blocks for weights and gradients that the servers have asked for since the start.
+  uint64_t allocated_blocks() const;
+  SessionHost::Statistics sessions(uint32_t server) const;
   // Ends every stream of the data plane.
   void CutStreams();
   // Kills the coordinator.
