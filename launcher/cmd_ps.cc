@@ -52,6 +52,9 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   options.host_key = ReadHostKey();
   options.host_name = HostName();
   options.job_threads = FLAGS_job_threads;
+  const auto spin = SpinOfProcess();
+  if (!spin.ok()) return ExitWith(program, spin.status().message(), kExitUsage);
+  options.spin = *spin;
 
   sigset_t signals;
   sigemptyset(&signals);
@@ -85,8 +88,8 @@ int CmdPs(const std::string& program, const std::vector<std::string>& words) {
       "Holds a share of a job's weights, as one of its servers. Without a coordinator it is one "
       "itself: a\n"
       "job of one server, with the --workers, --topology and --set of weir-coordinator.";
-  table.flags = {"coordinator", "rank",       "shards",      "host",     "port",
-                 "advertise",   "token_file", "job_threads", "topology", "workers"};
+  table.flags = {"coordinator", "rank",        "shards",  "host",     "port",   "advertise",
+                 "token_file",  "job_threads", "spin_us", "topology", "workers"};
   table.repeated = "set";
   table.repeated_help = "alone: set a key of the topology";
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);

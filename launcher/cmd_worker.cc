@@ -81,6 +81,9 @@ int Work(const std::string& program) {
   absl::StatusOr<std::optional<uint32_t>> rank = RankOfProcess();
   if (!rank.ok()) return ExitWith(program, rank.status().message(), kExitUsage);
   options.rank = *rank;
+  const auto spin = SpinOfProcess();
+  if (!spin.ok()) return ExitWith(program, spin.status().message(), kExitUsage);
+  if (*spin) options.spin = absl::ToChronoMicroseconds(**spin);
   options.log = Log;
   Result<std::unique_ptr<Worker>> worker = Worker::Connect(options);
   if (!worker.ok()) {
@@ -109,7 +112,7 @@ int CmdWorker(const std::string& program, const std::vector<std::string>& words)
   FlagTable table;
   table.usage = program + " --coordinator=HOST:PORT [flags]";
   table.about = "Trains the model of a job's topology, as one of its workers.";
-  table.flags = {"coordinator", "rank", "token_file"};
+  table.flags = {"coordinator", "rank", "token_file", "spin_us"};
   absl::StatusOr<CommandLine> line = ParseCommandLine(table, words);
   if (!line.ok()) return ExitWith(program, line.status().message(), kExitUsage);
   if (line->help) {

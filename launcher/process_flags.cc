@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "launcher/run_directory.h"
 #include "net/socket_directory.h"
+#include "net/spin.h"
 
 DEFINE_string(coordinator, "", "host:port of the coordinator");
 DEFINE_int32(rank, -1, "the place to take, from 0; -1: any free one");
@@ -17,6 +18,9 @@ DEFINE_string(host, "127.0.0.1", "the address to listen on");
 DEFINE_int32(port, 0, "the port to listen on; 0: a free one");
 DEFINE_string(token_file, "", "a file with the job's token; else WEIR_TOKEN_FILE");
 DEFINE_string(run_dir, "", "the directory for logs and results");
+DEFINE_string(spin_us, "",
+              "microseconds to look for frames before sleeping, at most 1000000, 0: never; else "
+              "WEIR_SPIN_US, else 30 where there are cores enough");
 DEFINE_int32(servers, 0, "how many servers; 0: as the topology says, or 1");
 DEFINE_int32(workers, 0, "how many workers; 0: as the topology says, or 1");
 
@@ -59,6 +63,11 @@ absl::StatusOr<std::string> CoordinatorOfProcess() {
   return absl::InvalidArgumentError(
       absl::StrCat(FLAGS_coordinator.empty() ? "WEIR_COORDINATOR" : "--coordinator",
                    " wants HOST:PORT, not '", address, "'"));
+}
+
+absl::StatusOr<std::optional<absl::Duration>> SpinOfProcess() {
+  if (!FLAGS_spin_us.empty()) return ParseSpin("--spin_us", FLAGS_spin_us);
+  return ParseSpin("WEIR_SPIN_US", Variable("WEIR_SPIN_US"));
 }
 
 std::vector<std::string> SocketBasesOfProcess() { return SocketBases(Variable("XDG_RUNTIME_DIR")); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 // The flags that more than one of the processes takes. Read by the mains (launcher/cmd_*.cc) alone.
 DECLARE_string(coordinator);
@@ -18,6 +19,7 @@ DECLARE_string(host);
 DECLARE_int32(port);
 DECLARE_string(token_file);
 DECLARE_string(run_dir);
+DECLARE_string(spin_us);
 DECLARE_int32(servers);
 DECLARE_int32(workers);
 
@@ -32,6 +34,9 @@ absl::StatusOr<std::optional<uint32_t>> RankOfProcess();
 
 // --coordinator, or WEIR_COORDINATOR; "" when there is neither. INVALID_ARGUMENT: not HOST:PORT.
 absl::StatusOr<std::string> CoordinatorOfProcess();
+
+// --spin_us, or WEIR_SPIN_US; nothing when there is neither. INVALID_ARGUMENT: see ParseSpin.
+absl::StatusOr<std::optional<absl::Duration>> SpinOfProcess();
 
 // Where this process may make the directory of its Unix socket: see SocketBases.
 std::vector<std::string> SocketBasesOfProcess();

@@ -18,7 +18,6 @@
 #include "net/shm_host.h"
 #include "net/shm_runtime.h"
 #include "net/socket_directory.h"
-#include "net/spin.h"
 #include "ps/host_outlet.h"
 #include "ps/shard_server.h"
 
@@ -41,11 +40,10 @@ class ServerProcess {
                             // the coordinator sees
     // Where to make the directory of a Unix socket, for workers on this host; empty: no socket.
     std::vector<std::string> socket_bases;
-    std::string host_key;   // of this process; see core/host_key.h
-    std::string host_name;  // for people
-    int job_threads = 0;    // of each shard; 0: its events' thread does the arithmetic
-    // How long to look for frames before sleeping; not at all where cores are few.
-    absl::Duration spin = kDefaultSpin;
+    std::string host_key;                // of this process; see core/host_key.h
+    std::string host_name;               // for people
+    int job_threads = 0;                 // of each shard; 0: its events' thread does the arithmetic
+    std::optional<absl::Duration> spin;  // what was asked for, at most kMaxSpin; see SpinTime
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);
   };

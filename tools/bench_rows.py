@@ -42,7 +42,7 @@ MEASUREMENTS = {
     "tcp 4": load("plain", {**ONE, "steps": 5, "workers": 4}),
     "pull same": load("plain", {**PULLS_ONLY, "pin": "same"}),
     "pull apart": load("plain", {**PULLS_ONLY, "pin": "apart"}),
-    "pull shm": load("plain", {**PULLS_ONLY, "pin": "apart", "transport": "shm"}),
+    "pull shm": load("plain", {**PULLS_ONLY, "pin": "apart", "transport": "shm", "spin_us": 50}),
     "link f32": load("link", LINK),
     "link bf16": load("link", {**LINK, "codec": "bf16"}),
     "link int8": load("link", {**LINK, "codec": "int8"}),

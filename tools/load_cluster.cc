@@ -145,6 +145,7 @@ absl::Status LoadCluster::Spawn(const PlannedProcess& planned, const AgentComman
   if (!seat.host.empty() && planned.role != ProcessRole::kWorker)
     spec.argv.push_back(absl::StrCat("--host=", seat.host));
   spec.env = command.env;
+  spec.env.insert(spec.env.end(), spec_.env.begin(), spec_.env.end());
   spec.directory = command.directory;
   spec.log_path = LogPath(planned);
   if (planned.role == ProcessRole::kWorker && planned.rank == 0) spec.stdout_fd = marks_fds_[1];

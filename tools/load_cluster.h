@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,7 +39,8 @@ struct ClusterSpec {
   // The command of one process in place of coordinator and servers, which says where it listens as
   // a coordinator does; workers find that in WEIR_COORDINATOR. Empty: none.
   std::vector<std::string> peer;
-  bool workers_only = false;  // neither that nor coordinator and servers
+  std::vector<std::pair<std::string, std::string>> env;  // of every process, beside the usual
+  bool workers_only = false;                             // neither that nor coordinator and servers
   std::function<ProcessSeat(const PlannedProcess&)> seat;  // none: everything on this host
   absl::Duration limit = absl::Minutes(30);                // of all of it, then it is ended
 };

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "launcher/job_of_process.h"
 #include "launcher/process_flags.h"
+#include "net/spin.h"
 
 DEFINE_string(profile, "resnet50",
               "tensors to move: resnet50, mlp, transformer or uniform:COUNTxSIZE");
@@ -100,6 +101,9 @@ absl::Status CheckTogether() {
       (!FLAGS_connect.empty() || !FLAGS_topology.empty() || FLAGS_servers > 1))
     return absl::InvalidArgumentError(
         absl::StrCat("--mode=", FLAGS_mode, " has no servers of a job"));
+  if (FLAGS_mode != "full" && !FLAGS_spin_us.empty())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--spin_us is of servers and workers: not with --mode=", FLAGS_mode));
   if (FLAGS_runs >= 1 && FLAGS_runs <= kMaxRuns) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--runs=", FLAGS_runs, ": from 1 to ", kMaxRuns));
 }
@@ -128,9 +132,12 @@ absl::StatusOr<LoadRow> RowOfFlags(const std::vector<std::string>& settings) {
   if (!workers.ok()) return workers.status();
   const auto pin = ParseLoadPin(FLAGS_pin);
   if (!pin.ok()) return pin.status();
+  const auto spin = ParseSpin("--spin_us", FLAGS_spin_us);
+  if (!spin.ok()) return spin.status();
   row.servers = *servers;
   row.workers = *workers;
   row.pin = *pin;
+  row.spin_us = FLAGS_spin_us;
   row.settings = settings;
   row.topology_file = FLAGS_topology;
   row.connect = FLAGS_connect;
@@ -206,14 +213,17 @@ FlagTable LoadFlagTable(const std::string& program) {
                  "steps",       "warmup_steps", "pulls",         "each_pulls", "loaded_pulls",
                  "model_pulls", "outstanding",  "values",        "rate_hz",    "pull_rate_hz",
                  "compute_ms",  "conflicts",    "max_staleness", "mode",       "pin",
-                 "hosts",       "rate",         "runs",          "roofline",   "json",
-                 "slo",         "connect",      "token_file",    "topology",   "as_worker",
-                 "as_peer",     "host"};
+                 "spin_us",     "hosts",        "rate",          "runs",       "roofline",
+                 "json",        "slo",          "connect",       "token_file", "topology",
+                 "as_worker",   "as_peer",      "host"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set servers.shards=2";
   table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},
                    {"workers", "how many workers, 1 to 64 (default 1)"},
                    {"token_file", "with --connect: a file with the running job's token"},
+                   {"spin_us",
+                    "microseconds that servers and workers look for frames before they sleep, at "
+                    "most 1000000, 0: never; else 30 where there are cores enough"},
                    {"topology", "run the load workers of this topology, on its hosts"},
                    {"as_worker", ""},
                    {"as_peer", ""},

@@ -141,6 +141,7 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
                  absl::StrCat("--as_peer=", row.load.mode)};
   }
   spec.seat = SeatOf(row);
+  if (!row.spin_us.empty()) spec.env = {{"WEIR_SPIN_US", row.spin_us}};
   const auto workers = static_cast<uint64_t>(spec.topology.workers.count);
   LoadCluster cluster(std::move(spec));
   const absl::Status ran = cluster.Run(signals);

@@ -30,6 +30,7 @@ struct LoadRow {
   std::string token_file;     // of that job
   std::optional<int64_t> max_staleness;  // the bound of mode asp; none: no bound
   LoadPin pin = LoadPin::kNone;
+  std::string spin_us;  // of servers and workers, as weir-ps takes it; empty: as they choose
   LoadOptions load;
   // Where each process runs, beside what `pin` says; none: on this host.
   std::function<ProcessSeat(const PlannedProcess&)> seat;

@@ -8,6 +8,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "net/spin.h"
 
 namespace weir {
 
@@ -30,6 +32,11 @@ Result<Options> Options::FromEnvironment() {
     }
     options.rank = number;
   }
+  const char* spin = std::getenv("WEIR_SPIN_US");
+  const auto asked = ParseSpin("WEIR_SPIN_US", spin == nullptr ? "" : spin);
+  if (!asked.ok())
+    return Status(StatusCode::kInvalidArgument, std::string(asked.status().message()));
+  if (*asked) options.spin = absl::ToChronoMicroseconds(**asked);
   return options;
 }
 

@@ -37,6 +37,11 @@ Result<T> Take(CompleteEffect& end) {
   return Status(StatusCode::kInternal, "a call ended with another kind of value");
 }
 
+std::optional<absl::Duration> AskedSpin(const Options& options) {
+  if (!options.spin) return std::nullopt;
+  return absl::FromChrono(*options.spin);
+}
+
 // Null: the transport does without shared memory, or there are no descriptors for it.
 std::unique_ptr<ShmRuntime> StartShm(Transport transport, const Options& options) {
   if (transport != Transport::kAuto && transport != Transport::kShm) return nullptr;
@@ -66,7 +71,7 @@ class ClusterWorker : public Worker {
   ClusterWorker(const Options& options, JobInfo job, Transport transport, std::string token,
                 absl::Duration lease, std::unique_ptr<CoordinatorClient> coordinator)
       : deadline_(absl::FromChrono(options.deadline)),
-        spin_(absl::FromChrono(options.spin)),
+        spin_(AskedSpin(options)),
         job_(std::move(job)),
         transport_(transport),
         host_key_(ReadHostKey()),
@@ -297,7 +302,7 @@ class ClusterWorker : public Worker {
   }
 
   const absl::Duration deadline_;
-  const absl::Duration spin_;
+  const std::optional<absl::Duration> spin_;
   const JobInfo job_;
   const Transport transport_;
   const std::string host_key_;
@@ -379,6 +384,9 @@ Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
     return ToStatus(TransportOf(options.transport).status());
   if (options.deadline.count() < 1)
     return Status(StatusCode::kInvalidArgument, "Options::deadline is below 1 ms");
+  const absl::Status spin =
+      CheckSpin("Options::spin", AskedSpin(options).value_or(absl::ZeroDuration()));
+  if (!spin.ok()) return ToStatus(spin);
   Result<std::string> token = ReadToken(options);
   if (!token.ok()) return token.status();
   auto coordinator = std::make_unique<CoordinatorClient>(options.coordinator);

@@ -130,6 +130,15 @@ class DoorsTest(cluster.ClusterTest):
             process.wait()
             process.stderr.close()
 
+    def test_a_wish_to_spin_that_is_none_is_refused_at_once(self):
+        for program in ("weir-ps", "weir-worker"):
+            for arguments, spin, name in ((["--spin_us=1000001"], None, "--spin_us"), (["--spin_us=soon"], "50", "--spin_us"), ([], "-1", "WEIR_SPIN_US")):
+                environment = {**os.environ, **({"WEIR_SPIN_US": spin} if spin else {})}
+                done = subprocess.run([os.path.join(cluster.BIN, program), "--coordinator=127.0.0.1:1", *arguments], env=environment, capture_output=True,
+                                      text=True, timeout=30)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertTrue(done.stderr.startswith(f"{program}: {name} is "), done.stderr)
+
     def test_a_process_without_a_coordinator_says_soon_that_it_tries(self):
         with socket.socket() as nobody:  # bound, and does not listen
             nobody.bind(("127.0.0.1", 0))

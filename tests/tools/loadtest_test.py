@@ -125,6 +125,7 @@ class LoadtestTest(unittest.TestCase):
         for arguments in (["--profile=resnet51"], ["--transport=carrier"], ["--codec=f8"], ["--mode=half"], ["--pin=both"],
                           ["--mode=net", "--codec=int8"], ["--mode=echo", "--transport=uds"], ["--workers=65"], ["--runs=0"],
                           ["--outstanding=0"], ["--token_file=x"], ["--connect=a:1", "--topology=x"], ["--conflicts=-1"],
+                          ["--spin_us=-1"], ["--mode=net", "--spin_us=9"],
                           ["--conflicts=1", "--max_staleness=few"], ["--json=/nowhere/at/all"]):
             done = self.call(*SMALL, *arguments)
             self.assertEqual(done.returncode, 2, f"{arguments}: {done.stdout}{done.stderr}")

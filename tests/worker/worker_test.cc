@@ -360,7 +360,8 @@ TEST(WorkerTest, FailureIsToldToTheJobAtOnce) {
 class OptionsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"WEIR_COORDINATOR", "WEIR_RANK", "WEIR_TOKEN", "WEIR_TOKEN_FILE"})
+    for (const char* name :
+         {"WEIR_COORDINATOR", "WEIR_RANK", "WEIR_TOKEN", "WEIR_TOKEN_FILE", "WEIR_SPIN_US"})
       unsetenv(name);
   }
   void TearDown() override { SetUp(); }
@@ -382,6 +383,29 @@ TEST_F(OptionsTest, MissingCoordinatorOrBadRankIsSaid) {
   EXPECT_FALSE(Options::FromEnvironment().value().rank.has_value());
   setenv("WEIR_RANK", "first", 1);
   EXPECT_EQ(Options::FromEnvironment().status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(OptionsTest, AWishToSpinIsTakenFromTheEnvironmentAndNonsenseIsSaid) {
+  setenv("WEIR_COORDINATOR", "10.0.0.1:5000", 1);
+  EXPECT_FALSE(Options::FromEnvironment().value().spin.has_value());
+  setenv("WEIR_SPIN_US", "75", 1);
+  EXPECT_EQ(Options::FromEnvironment().value().spin, std::chrono::microseconds(75));
+  for (const char* wrong : {"fast", "-1", "1000001"}) {
+    setenv("WEIR_SPIN_US", wrong, 1);
+    const Status status = Options::FromEnvironment().status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << wrong;
+    EXPECT_NE(status.message().find("WEIR_SPIN_US"), std::string::npos) << status.message();
+  }
+}
+
+TEST_F(OptionsTest, ASpinBeyondItsLimitIsRefusedBeforeAnythingIsAsked) {
+  Options options;
+  options.coordinator = "127.0.0.1:1";
+  for (const std::chrono::microseconds wrong :
+       {std::chrono::microseconds(-1), std::chrono::microseconds(1000001)}) {
+    options.spin = wrong;
+    EXPECT_EQ(Worker::Connect(options).status().code(), StatusCode::kInvalidArgument);
+  }
 }
 
 TEST_F(OptionsTest, TokenFileIsReadWithoutItsWhiteSpace) {

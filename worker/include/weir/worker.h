@@ -31,9 +31,11 @@ struct Options {
   std::string transport;  // "auto", "tcp", "uds" or "shm"; empty: as the job's topology says
 
   // How long the threads that take frames look for the next one before they sleep. It saves
-  // wake-ups of 30 to 60 microseconds each, and costs part of a core while the job is busy. Ignored
-  // where the job's processes are more than the cores that this one may use.
-  std::chrono::microseconds spin{30};
+  // wake-ups of 30 to 60 microseconds each, and costs part of a core while the job is busy. None:
+  // 30 microseconds, but 0, never, where the job's processes are more than the cores that this one
+  // may use. Given: so long in any case; where cores are too few, the work itself waits meanwhile.
+  // At most a second.
+  std::optional<std::chrono::microseconds> spin;
 
   // How long Connect waits for a coordinator that does not answer yet.
   std::chrono::milliseconds connect_timeout{60000};
@@ -49,8 +51,9 @@ struct Options {
   std::function<void(LogLevel, const std::string&)> log;
 
   // Options from the environment that `weir run` sets for the programs it starts: WEIR_COORDINATOR,
-  // WEIR_TOKEN_FILE (or WEIR_TOKEN) and WEIR_RANK. kInvalidArgument: WEIR_COORDINATOR is missing or
-  // WEIR_RANK is no number. Call it from main.
+  // WEIR_TOKEN_FILE (or WEIR_TOKEN) and WEIR_RANK; and WEIR_SPIN_US, if you set it.
+  // kInvalidArgument: WEIR_COORDINATOR is missing, WEIR_RANK is no number, or WEIR_SPIN_US none
+  // from 0 to 1000000. Call it from main.
   static Result<Options> FromEnvironment();
 };
 
