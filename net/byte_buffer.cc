@@ -30,6 +30,15 @@ grpc::ByteBuffer ToByteBuffer(const Payload& payload) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
+size_t CopiedPayloadBytes(const Payload& wire) {
+  size_t copied = 0;
+  for (size_t i = 1; i < wire.chunks().size(); ++i) {  // the first one is the header
+    const size_t size = wire.chunks()[i].size;
+    if (size < kCopyBelowBytes) copied += size;
+  }
+  return copied;
+}
+
 Payload FromByteBuffer(const grpc::ByteBuffer& buffer) {
   auto slices = std::make_shared<std::vector<grpc::Slice>>();
   Payload payload;

@@ -15,6 +15,9 @@ namespace weir {
 // bytes are copied.
 grpc::ByteBuffer ToByteBuffer(const Payload& payload);
 
+// The bytes of the payload in `wire`, a frame of EncodeFrame, that ToByteBuffer copies.
+size_t CopiedPayloadBytes(const Payload& wire);
+
 // The slices of `buffer` as chunks, which keep them alive together.
 Payload FromByteBuffer(const grpc::ByteBuffer& buffer);
 

@@ -84,11 +84,13 @@ ShmLinkHandler* SessionHost::Core::Welcome(SessionId id, std::shared_ptr<ShmLink
 }
 
 void SessionHost::Core::Remove(SessionId id) {
-  std::shared_ptr<Stream> session;  // dies after the lock
+  const std::shared_ptr<Stream> session = Find(id);  // dies after the lock
+  Statistics sent;
+  session->AddSentTo(&sent);
   absl::MutexLock lock(&mu_);
-  const auto found = sessions_.find(id);
-  session = std::move(found->second);
-  sessions_.erase(found);
+  sessions_.erase(id);
+  ended_.payload_sent_bytes += sent.payload_sent_bytes;
+  ended_.payload_sent_copied_bytes += sent.payload_sent_copied_bytes;
   if (!session->refused()) ++closed_;
 }
 
@@ -108,13 +110,21 @@ std::vector<std::shared_ptr<SessionHost::Stream>> SessionHost::Core::All() const
 
 SessionHost::Statistics SessionHost::Core::statistics() const {
   Statistics statistics;
-  for (const auto& session : All()) session->AddTo(&statistics);
-  absl::MutexLock lock(&mu_);
-  statistics.opened = opened_;
-  statistics.closed = closed_;
-  statistics.workers_over_tcp = workers_over_tcp_;
-  statistics.workers_over_shm = std::min(workers_over_shm_, workers_over_socket_);
-  statistics.workers_over_uds = workers_over_socket_ - statistics.workers_over_shm;
+  std::vector<std::shared_ptr<Stream>> sessions;
+  {
+    absl::MutexLock lock(&mu_);
+    statistics = ended_;
+    statistics.opened = opened_;
+    statistics.closed = closed_;
+    statistics.workers_over_tcp = workers_over_tcp_;
+    statistics.workers_over_shm = std::min(workers_over_shm_, workers_over_socket_);
+    statistics.workers_over_uds = workers_over_socket_ - statistics.workers_over_shm;
+    for (const auto& [id, session] : sessions_) sessions.push_back(session);
+  }
+  for (const auto& session : sessions) {  // each has a lock of its own
+    session->AddTo(&statistics);
+    session->AddSentTo(&statistics);
+  }
   return statistics;
 }
 

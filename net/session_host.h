@@ -82,6 +82,10 @@ class SessionHost {
     uint64_t workers_over_tcp = 0;
     uint64_t workers_over_uds = 0;
     uint64_t workers_over_shm = 0;  // that have moved on from their socket to shared memory
+    // Payload bytes of frames that went out since the start, and those of them that were copied in
+    // user space on the way: very small ones; in shared memory also what does not lie in it yet.
+    uint64_t payload_sent_bytes = 0;
+    uint64_t payload_sent_copied_bytes = 0;
   };
 
   explicit SessionHost(Options options);

@@ -87,6 +87,7 @@ class SessionHost::Core final : public QueuedService {
   uint64_t workers_over_tcp_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t workers_over_socket_ ABSL_GUARDED_BY(mu_) = 0;  // at first
   uint64_t workers_over_shm_ ABSL_GUARDED_BY(mu_) = 0;     // of these, since they moved
+  Statistics ended_ ABSL_GUARDED_BY(mu_);  // what the sessions that are gone have sent
   std::map<SessionId, std::shared_ptr<Stream>> sessions_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -85,6 +85,16 @@ void SessionHost::Stream::AddTo(SessionHost::Statistics* statistics) const {
   statistics->queued_bytes += queue_.bytes();
 }
 
+void SessionHost::Stream::AddSentTo(SessionHost::Statistics* statistics) const {
+  absl::MutexLock lock(&mu_);
+  statistics->payload_sent_bytes += sent_bytes_;
+  statistics->payload_sent_copied_bytes += sent_copied_bytes_;
+  if (link_ == nullptr) return;
+  const ShmOutbound::Statistics link = link_->sent();
+  statistics->payload_sent_bytes += link.described_bytes + link.copied_bytes;
+  statistics->payload_sent_copied_bytes += link.copied_bytes;
+}
+
 void SessionHost::Stream::OnRead(bool ok) {
   const bool moved = has_moved();
   absl::Status status;
@@ -297,7 +307,13 @@ bool SessionHost::Stream::ContinueOnce() {
       queue_.Start(batches_ && link == nullptr);
       writes_stream_ = link == nullptr;
       payload_bytes = queue_.writing().front().payload_bytes;
-      for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
+      for (OutboundQueue::Entry& entry : queue_.writing()) {
+        if (writes_stream_) {
+          sent_bytes_ += entry.payload_bytes;
+          sent_copied_bytes_ += CopiedPayloadBytes(entry.wire);
+        }
+        wires.push_back(std::move(entry.wire));
+      }
     } else if (closing_ && (link == nullptr || link_ended_ || abandoned_ || link->Drain())) {
       finished_ = true;
       last = ToGrpcStatus(status_);

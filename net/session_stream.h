@@ -49,7 +49,9 @@ class SessionHost::Stream final : public ShmLinkHandler {
 
   void Tick(absl::Time now);
 
+  // What waits, and what went out.
   void AddTo(SessionHost::Statistics* statistics) const;
+  void AddSentTo(SessionHost::Statistics* statistics) const;
 
   void OnRead(bool ok);
 
@@ -131,7 +133,10 @@ class SessionHost::Stream final : public ShmLinkHandler {
   bool abandoned_ ABSL_GUARDED_BY(mu_) = false;      // the client's link is not waited for
   bool finished_ ABSL_GUARDED_BY(mu_) = false;       // Finish was called
   int operations_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;          // frames
+  uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;  // frames
+  // Of payloads that went by the stream; the link counts its own.
+  uint64_t sent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t sent_copied_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t progress_before_ ABSL_GUARDED_BY(mu_) = 0;  // at the last Tick
   absl::Time hello_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   absl::Time write_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();

@@ -643,6 +643,8 @@ TEST_F(SessionShmTest, TheHostCountsWorkersByTheWayTheyTravel) {
   EXPECT_EQ(statistics.workers_over_tcp, 1u);
   EXPECT_EQ(statistics.workers_over_uds, 1u);
   EXPECT_EQ(statistics.workers_over_shm, 1u);
+  EXPECT_EQ(statistics.payload_sent_bytes, 2u);
+  EXPECT_EQ(statistics.payload_sent_copied_bytes, 2u) << "so few bytes travel within the record";
 }
 
 // Where the segments of rings are mapped here: at two places each.

@@ -434,6 +434,34 @@ TEST_F(SessionTest, AShardThatIsNotHereIsUnavailableNamingThoseThatAre) {
             absl::UnavailableError("shard 3 is not here (yet); this process serves 0, 7"));
 }
 
+TEST_F(SessionTest, PayloadBytesSentAreCountedAndOfTheseOnlyVerySmallOnesAsCopied) {
+  echo_->on_frame = [this](SessionId id, const ClientFrame& frame) {
+    ServerFrame answer;
+    answer.request_id = frame.request_id;
+    answer.kind = HelloReplyFrame();
+    if (const auto* push = std::get_if<PushFrame>(&frame.kind)) {
+      PushReplyFrame reply;
+      reply.tensor_data = Bytes(push->sequence);
+      answer.kind = std::move(reply);
+    }
+    host_->Send(id, std::move(answer));
+  };
+  const auto ask = [this](absl::Span<const size_t> sizes) {
+    Recorder recorder;
+    SessionClient client(Channel(), &loop_, &recorder);
+    EXPECT_TRUE(client.Send(HelloTo(0)).ok());
+    for (const size_t size : sizes) EXPECT_TRUE(client.Send(PushOf(size)).ok());
+    EXPECT_EQ(recorder.Await(sizes.size() + 1).size(), sizes.size() + 1);
+  };
+  ask({100'000, 200'000});
+  EXPECT_EQ(host_->statistics().payload_sent_bytes, 300'000u);
+  EXPECT_EQ(host_->statistics().payload_sent_copied_bytes, 0u);
+  ask({30, 1'000});
+  ASSERT_TRUE(echo_->AwaitClosed(2));
+  EXPECT_EQ(host_->statistics().payload_sent_bytes, 301'030u) << "of sessions that have ended too";
+  EXPECT_EQ(host_->statistics().payload_sent_copied_bytes, 30u);
+}
+
 TEST_F(SessionTest, AFrameIsToldSentBeforeTheNextIsWritten) {
   absl::Notification queued, told;
   std::atomic<uint64_t> held{0};
