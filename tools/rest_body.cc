@@ -54,6 +54,8 @@ class NumbersCodec : public RestBodyCodec {
     return absl::OkStatus();
   }
 
+  void Release() override { text_ = std::string(); }
+
  private:
   std::string text_;
 };
@@ -77,17 +79,19 @@ class Base64Codec : public RestBodyCodec {
     if (!document.ok()) return document.status();
     const nlohmann::json& encoded = (*document)["values"];
     if (!encoded.is_string()) return NotABody("the values are no string");
-    if (!absl::Base64Unescape(encoded.get_ref<const std::string&>(), &bytes_))
+    std::string bytes;
+    if (!absl::Base64Unescape(encoded.get_ref<const std::string&>(), &bytes))
       return NotABody("the values are no base64");
-    if (bytes_.size() != values.size() * sizeof(float))
+    if (bytes.size() != values.size() * sizeof(float))
       return NotABody(absl::StrCat("expected ", values.size(), " floats"));
-    if (!values.empty()) std::memcpy(values.data(), bytes_.data(), bytes_.size());
+    if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
     return absl::OkStatus();
   }
 
+  void Release() override { text_ = std::string(); }
+
  private:
   std::string text_;
-  std::string bytes_;
 };
 
 }  // namespace

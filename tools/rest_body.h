@@ -27,19 +27,21 @@ enum class RestForm {
 const char* RestFormName(RestForm form);  // "json-numbers", "json-base64", "json-base64-fast"
 absl::StatusOr<RestForm> ParseRestForm(absl::string_view name);
 
-// Writes and reads the bodies of one form. Not thread-safe: one a request at a time; it keeps its
-// memory from message to message.
+// Writes and reads the bodies of one form. Not thread-safe: one a request at a time.
 class RestBodyCodec {
  public:
   virtual ~RestBodyCodec() = default;
 
-  // Valid until the next Write.
+  // Valid until the next Write, or Release.
   virtual absl::string_view Write(uint64_t version, absl::Span<const float> values) = 0;
 
   // Reads exactly values.size() values. INVALID_ARGUMENT: not such an object, or another number of
   // values; `values` is then unspecified.
   virtual absl::Status Read(const RestBuffer& body, uint64_t* version,
                             absl::Span<float> values) = 0;
+
+  // Lets go of the memory of the last Write, which may be of the largest tensor.
+  virtual void Release() = 0;
 };
 
 // `memory` outlives it.

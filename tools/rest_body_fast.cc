@@ -65,6 +65,8 @@ class FastCodec : public RestBodyCodec {
     return NotABody("something follows it");
   }
 
+  void Release() override { out_.Release(); }
+
  private:
   // The string as it stands between its quotes is base64 unless it holds an escape ("\/" is legal);
   // then simdjson undoes the escapes into a copy first.

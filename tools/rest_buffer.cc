@@ -35,14 +35,23 @@ void RestMemory::Give(std::unique_ptr<char[]> block, size_t size) {
   free_[ClassOf(size)].push_back(std::move(block));
 }
 
-RestBuffer::~RestBuffer() {
+void RestMemory::Clear() {
+  absl::MutexLock lock(&mu_);
+  for (std::vector<std::unique_ptr<char[]>>& free : free_) free.clear();
+}
+
+RestBuffer::~RestBuffer() { Release(); }
+
+void RestBuffer::Release() {
   if (block_ != nullptr) memory_->Give(std::move(block_), capacity_);
+  capacity_ = 0;
+  size_ = 0;
 }
 
 void RestBuffer::Resize(size_t size) {
   const size_t capacity = RestMemory::CapacityFor(size + kPaddingBytes);
   if (capacity != capacity_) {
-    if (block_ != nullptr) memory_->Give(std::move(block_), capacity_);
+    Release();
     block_ = memory_->Take(capacity);
     capacity_ = capacity;
   }

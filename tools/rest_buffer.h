@@ -17,7 +17,7 @@ namespace weir {
 // powers of two that stay mapped when they are given back, so that neither side of the comparison
 // pays page faults for each message, nor keeps the largest message's memory for each connection.
 //
-// Thread-safe. Holds at most the blocks that were once in use at the same time.
+// Thread-safe. Holds at most the blocks that were once in use at the same time, until Clear.
 class RestMemory {
  public:
   static constexpr size_t kLeastBytes = 4096;
@@ -26,6 +26,8 @@ class RestMemory {
   std::unique_ptr<char[]> Take(size_t size);
   // Takes back what Take(size) gave.
   void Give(std::unique_ptr<char[]> block, size_t size);
+  // Frees all that is not in use.
+  void Clear();
 
   static size_t CapacityFor(size_t size);
 
@@ -50,6 +52,8 @@ class RestBuffer {
 
   // Makes room for `size` bytes; what was there is lost.
   void Resize(size_t size);
+  // Gives its memory back; it is empty then.
+  void Release();
   char* data() { return block_.get(); }
   const char* data() const { return block_.get(); }
   size_t size() const { return size_; }

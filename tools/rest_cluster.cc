@@ -22,6 +22,7 @@ namespace {
 
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kPhaseGrace = absl::Minutes(5);  // beyond the phase's own seconds
+constexpr absl::Duration kFreeLimit = absl::Seconds(20);
 constexpr absl::Duration kEndLimit = absl::Seconds(20);
 constexpr int kLogLines = 30;
 
@@ -150,6 +151,16 @@ absl::StatusOr<PhaseResult> ComparedCluster::Run(const ComparePhase& phase) {
   }
   exchanges_ += all.exchanges;
   return all;
+}
+
+absl::Status ComparedCluster::FreeMemory() {
+  if (weir()) return absl::OkStatus();
+  for (const char* role : {"worker", "server"}) {
+    const auto freed =
+        conductor_->Ask(Group(role), {{"free_memory", true}}, absl::Now() + kFreeLimit);
+    if (!freed.ok()) return freed.status();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ComparedCluster::Failed(const Process& process) {

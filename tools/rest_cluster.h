@@ -53,6 +53,10 @@ class ComparedCluster {
   // One phase of all workers at once. Their results added. As Conductor::Ask.
   absl::StatusOr<PhaseResult> Run(const ComparePhase& phase);
 
+  // Has a REST form's processes give back what memory they keep from request to request; the next
+  // phase takes it anew. As Conductor::Ask.
+  absl::Status FreeMemory();
+
   // Ends all processes in order. INTERNAL: one ended otherwise.
   absl::Status End();
 

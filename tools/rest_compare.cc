@@ -12,8 +12,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "net/shm_segment.h"
 #include "tools/load_profile.h"
 #include "tools/rest_body.h"
+#include "tools/rest_memory.h"
 
 namespace weir {
 namespace {
@@ -96,16 +98,16 @@ class SizeComparison {
     const size_t first = rows->size();
     for (const ComparedForm& form : forms) {
       clusters_.push_back(std::make_unique<ComparedCluster>(form, setup_));
-      if (absl::Status status = Start(clusters_.back().get()); !status.ok()) return status;
+      Say(absl::StrCat("starting ", form.name));
+      if (absl::Status status = clusters_.back()->Start(conductor_.get()); !status.ok())
+        return status;
       for (const uint32_t in_flight : options_.in_flight)
         rows->push_back({form.name, setup_.workers, setup_.servers, in_flight});
     }
     for (uint64_t run = 0; run < runs; ++run) {
-      for (size_t i = 0; i < options_.in_flight.size(); ++i) {
-        for (size_t c = 0; c < clusters_.size(); ++c) {
-          CompareRow* row = &(*rows)[first + c * options_.in_flight.size() + i];
-          if (absl::Status status = Measure(clusters_[c].get(), row); !status.ok()) return status;
-        }
+      for (size_t c = 0; c < clusters_.size(); ++c) {
+        CompareRow* const its = &(*rows)[first + c * options_.in_flight.size()];
+        if (absl::Status status = TakeTurn(clusters_[c].get(), its); !status.ok()) return status;
       }
     }
     for (size_t r = first; r < rows->size(); ++r) {
@@ -116,14 +118,21 @@ class SizeComparison {
     return End();
   }
 
+  // `rows`: its, one for each number of requests in flight.
+  absl::Status TakeTurn(ComparedCluster* cluster, CompareRow* rows) {
+    if (absl::Status status = WarmUp(cluster); !status.ok()) return status;
+    for (size_t i = 0; i < options_.in_flight.size(); ++i) {
+      if (absl::Status status = Measure(cluster, rows + i); !status.ok()) return status;
+    }
+    return cluster->FreeMemory();
+  }
+
   // Connections are made and memory is mapped before anything counts.
-  absl::Status Start(ComparedCluster* cluster) {
-    Say(absl::StrCat("starting ", cluster->form().name));
-    if (absl::Status status = cluster->Start(conductor_.get()); !status.ok()) return status;
+  absl::Status WarmUp(ComparedCluster* cluster) {
     const uint32_t most = *std::max_element(options_.in_flight.begin(), options_.in_flight.end());
     for (const bool push : {true, false}) {
       if (!push && cluster->form().name == kSlow) break;
-      const auto warm = cluster->Run({push, most, /*seconds=*/0, push ? 2 * most : least_pulls_});
+      const auto warm = cluster->Run({push, most, /*seconds=*/0, push ? most : least_pulls_});
       if (!warm.ok()) return warm.status();
       if (warm->wrong != 0) return absl::DataLossError(absl::StrCat(warm->wrong, " wrong values"));
     }
@@ -176,6 +185,9 @@ absl::StatusOr<std::vector<CompareRow>> RunComparison(const CompareOptions& opti
                                                       int* interrupted) {
   const auto profile = MakeLoadProfile(options.profile);
   if (!profile.ok()) return profile.status();
+  const absl::Status enough =
+      CheckMemory(CompareMemoryBytes(*profile, options), AvailableMemoryBytes());
+  if (!enough.ok()) return enough;
   Interrupts interrupts;
   std::vector<CompareRow> rows;
   for (const CompareOptions::Size& size : options.sizes) {

@@ -10,16 +10,25 @@
 #include "absl/strings/str_cat.h"
 
 namespace weir {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComparePhase, push, in_flight, seconds, min_exchanges)
+// All but the histogram.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PhaseResult, mb_per_second, exchanges, bytes, checked, wrong)
+
 namespace {
 
 constexpr uint32_t kMaxInFlight = 64;
 constexpr double kMaxSeconds = 600;
+constexpr size_t kAlignFloats = 16;  // 64 bytes
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 size_t CountOf(const TensorSpec& tensor) { return static_cast<size_t>(ElementCount(tensor.shape)); }
+
+// Elements from one gradient's first to the next one's.
+size_t RoomFor(size_t count) { return (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats; }
 
 }  // namespace
 
@@ -42,20 +51,11 @@ std::vector<uint32_t> CompareTensors(const LoadProfile& profile) {
   return best;
 }
 
-nlohmann::json ToJson(const ComparePhase& phase) {
-  return {{"push", phase.push},
-          {"in_flight", phase.in_flight},
-          {"seconds", phase.seconds},
-          {"min_exchanges", phase.min_exchanges}};
-}
+nlohmann::json ToJson(const ComparePhase& phase) { return phase; }
 
 absl::StatusOr<ComparePhase> ComparePhaseFromJson(const nlohmann::json& json) {
   try {
-    ComparePhase phase;
-    json.at("push").get_to(phase.push);
-    json.at("in_flight").get_to(phase.in_flight);
-    json.at("seconds").get_to(phase.seconds);
-    json.at("min_exchanges").get_to(phase.min_exchanges);
+    const ComparePhase phase = json.get<ComparePhase>();
     if (phase.in_flight < 1 || phase.in_flight > kMaxInFlight || !(phase.seconds >= 0) ||
         phase.seconds > kMaxSeconds) {
       return absl::InvalidArgumentError("a phase of the comparison: a number out of its range");
@@ -79,22 +79,14 @@ nlohmann::json ToJson(const PhaseResult& result) {
   nlohmann::json buckets = nlohmann::json::array();
   for (const Histogram::Bucket& bucket : result.latency_ns.Buckets())
     buckets.push_back({bucket.low + (bucket.high - bucket.low) / 2, bucket.count});
-  return {{"mb_per_second", result.mb_per_second},
-          {"exchanges", result.exchanges},
-          {"bytes", result.bytes},
-          {"checked", result.checked},
-          {"wrong", result.wrong},
-          {"latency_ns", buckets}};
+  nlohmann::json json = result;
+  json["latency_ns"] = std::move(buckets);
+  return json;
 }
 
 absl::StatusOr<PhaseResult> PhaseResultFromJson(const nlohmann::json& json) {
   try {
-    PhaseResult result;
-    json.at("mb_per_second").get_to(result.mb_per_second);
-    json.at("exchanges").get_to(result.exchanges);
-    json.at("bytes").get_to(result.bytes);
-    json.at("checked").get_to(result.checked);
-    json.at("wrong").get_to(result.wrong);
+    PhaseResult result = json.get<PhaseResult>();
     for (const nlohmann::json& bucket : json.at("latency_ns"))
       result.latency_ns.Record(bucket.at(0).get<uint64_t>(), bucket.at(1).get<uint64_t>());
     return result;
@@ -103,17 +95,26 @@ absl::StatusOr<PhaseResult> PhaseResultFromJson(const nlohmann::json& json) {
   }
 }
 
+size_t CompareGradientBytes(const LoadProfile& profile) {
+  size_t floats = 0;
+  for (const uint32_t tensor : CompareTensors(profile))
+    floats += RoomFor(CountOf(profile.tensors[tensor]));
+  return floats * sizeof(float);
+}
+
 CompareLoad::CompareLoad(const LoadProfile& profile, uint32_t rank, uint32_t workers,
-                         LaneMaker make_lane)
+                         TensorMemory gradients, LaneMaker make_lane)
     : rank_(rank),
       workers_(workers),
       make_lane_(std::move(make_lane)),
-      part_(CompareTensors(profile)) {
+      part_(CompareTensors(profile)),
+      memory_(std::move(gradients)) {
   for (const TensorSpec& tensor : profile.tensors) counts_.push_back(CountOf(tensor));
-  for (uint32_t tensor : part_) {
-    std::vector<float> gradient(counts_[tensor]);
-    FillGradient(0, gradient.size(), gradient.data());
-    gradients_.push_back(std::move(gradient));
+  float* next = memory_.floats();
+  for (const uint32_t tensor : part_) {
+    FillGradient(0, counts_[tensor], next);
+    gradients_.emplace_back(next, counts_[tensor]);
+    next += RoomFor(counts_[tensor]);
   }
 }
 
@@ -121,8 +122,6 @@ absl::StatusOr<PhaseResult> CompareLoad::Run(const ComparePhase& phase) {
   while (lanes_.size() < phase.in_flight) {
     lanes_.emplace_back();
     lanes_.back().exchange = make_lane_();
-    // Not cleared: every answer fills it.
-    lanes_.back().into.reset(new float[*std::max_element(counts_.begin(), counts_.end())]);
   }
   for (uint32_t i = 0; i < phase.in_flight; ++i) lanes_[i].result = PhaseResult();
   next_ = 0;
@@ -155,25 +154,24 @@ absl::Status CompareLoad::Exchange(const ComparePhase& phase, uint64_t number, L
   const size_t of = phase.push ? part_.size() : counts_.size();
   const size_t place = (of * rank_ / workers_ + number) % of;
   const uint32_t tensor = phase.push ? part_[place] : static_cast<uint32_t>(place);
-  const absl::Span<float> into(lane->into.get(), counts_[tensor]);
   const auto start = std::chrono::steady_clock::now();
-  const auto pieces = phase.push ? lane->exchange->PushPull(tensor, gradients_[place], into)
-                                 : lane->exchange->Pull(tensor, into);
+  const auto pieces = phase.push ? lane->exchange->PushPull(tensor, gradients_[place])
+                                 : lane->exchange->Pull(tensor, counts_[tensor]);
   const auto took = std::chrono::steady_clock::now() - start;
   if (!pieces.ok()) return pieces.status();
   PhaseResult& result = lane->result;
   result.latency_ns.Record(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()));
   ++result.exchanges;
-  result.bytes += into.size() * sizeof(float) * (phase.push ? 2 : 1);
+  result.bytes += counts_[tensor] * sizeof(float) * (phase.push ? 2 : 1);
   uint64_t covered = 0;
   for (const LanePiece& piece : *pieces) {
-    result.wrong += lane->check.CountWrong(into.data() + piece.offset, piece.offset, piece.count,
-                                           piece.version);
+    result.wrong += lane->check.CountWrong(piece.values, piece.offset, piece.count, piece.version);
     covered += piece.count;
   }
+  lane->exchange->Release();
   result.checked += covered;
-  if (covered != into.size()) ++result.wrong;
+  if (covered != counts_[tensor]) ++result.wrong;
   return absl::OkStatus();
 }
 

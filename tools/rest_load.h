@@ -16,11 +16,12 @@
 #include "tools/load_pattern.h"
 #include "tools/load_profile.h"
 #include "tools/rest_lane.h"
+#include "weir/memory.h"
 
 namespace weir {
 
 // The load of the comparison, the same over every system. Gradients and values are
-// load_pattern.h's.
+// load_pattern.h's. Memory is the caller's to choose, as each system likes it best.
 
 // The rate of both sides' plain SGD: a power of two, so that every value is exact in f32.
 constexpr double kCompareLearningRate = 1.0 / 1024;
@@ -31,6 +32,9 @@ constexpr size_t kComparePart = 16;
 // Which tensors a step moves: every 16th, from the first one for which their bytes come nearest to
 // a 16th of the model. Ascending; at least one.
 std::vector<uint32_t> CompareTensors(const LoadProfile& profile);
+
+// Of one gradient of each of these, each from a multiple of 64 bytes on.
+size_t CompareGradientBytes(const LoadProfile& profile);
 
 // One phase: requests in a closed loop, `in_flight` at a time, until the time is over.
 struct ComparePhase {
@@ -57,13 +61,15 @@ nlohmann::json ToJson(const PhaseResult& result);
 // DATA_LOSS: not such a result.
 absl::StatusOr<PhaseResult> PhaseResultFromJson(const nlohmann::json& json);
 
-// One worker's side. Owns the gradients and, for each request in flight, a lane, a thread while a
-// phase runs and memory for the largest tensor.
+// One worker's side. Owns the gradients and, for each request in flight, a lane, and a thread while
+// a phase runs.
 class CompareLoad {
  public:
   using LaneMaker = std::function<std::unique_ptr<ExchangeLane>()>;
 
-  CompareLoad(const LoadProfile& profile, uint32_t rank, uint32_t workers, LaneMaker make_lane);
+  // `gradients` holds CompareGradientBytes(profile); it is filled here.
+  CompareLoad(const LoadProfile& profile, uint32_t rank, uint32_t workers, TensorMemory gradients,
+              LaneMaker make_lane);
 
   // Runs a phase to its end. The first lane's error, if one fails.
   absl::StatusOr<PhaseResult> Run(const ComparePhase& phase);
@@ -71,7 +77,6 @@ class CompareLoad {
  private:
   struct Lane {
     std::unique_ptr<ExchangeLane> exchange;
-    std::unique_ptr<float[]> into;
     PatternCheck check{kCompareLearningRate, Codec::kF32};
     PhaseResult result;
     absl::Status status = absl::OkStatus();
@@ -84,8 +89,9 @@ class CompareLoad {
   const uint32_t workers_;
   const LaneMaker make_lane_;
   const std::vector<uint32_t> part_;
-  std::vector<size_t> counts_;                 // by tensor
-  std::vector<std::vector<float>> gradients_;  // by place in part_
+  std::vector<size_t> counts_;                        // by tensor
+  const TensorMemory memory_;                         // of the gradients
+  std::vector<absl::Span<const float>> gradients_{};  // by place in part_
   std::vector<Lane> lanes_;
   std::atomic<uint64_t> next_{0};  // number of the next request of the phase, over all lanes
 };

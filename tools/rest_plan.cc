@@ -9,6 +9,10 @@
 #include "launcher/run_directory.h"
 
 namespace weir {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComparePlan, socket, group, profile, form, servers, workers,
+                                   ports)
+
 namespace {
 
 constexpr uint32_t kMaxProcesses = 64;
@@ -17,22 +21,11 @@ constexpr uint64_t kWholeTensors = uint64_t{1} << 43;  // longer than any tensor
 
 }  // namespace
 
-nlohmann::json ToJson(const ComparePlan& plan) {
-  return {{"socket", plan.socket}, {"group", plan.group},     {"profile", plan.profile},
-          {"form", plan.form},     {"servers", plan.servers}, {"workers", plan.workers},
-          {"ports", plan.ports}};
-}
+nlohmann::json ToJson(const ComparePlan& plan) { return plan; }
 
 absl::StatusOr<ComparePlan> ComparePlanFromJson(const nlohmann::json& json) {
   try {
-    ComparePlan plan;
-    json.at("socket").get_to(plan.socket);
-    json.at("group").get_to(plan.group);
-    json.at("profile").get_to(plan.profile);
-    json.at("form").get_to(plan.form);
-    json.at("servers").get_to(plan.servers);
-    json.at("workers").get_to(plan.workers);
-    json.at("ports").get_to(plan.ports);
+    const ComparePlan plan = json.get<ComparePlan>();
     const auto in_range = [](uint32_t count) { return count >= 1 && count <= kMaxProcesses; };
     const bool ports = std::all_of(plan.ports.begin(), plan.ports.end(),
                                    [](int port) { return port > 0 && port < 65536; });

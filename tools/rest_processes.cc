@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "tools/rest_conductor.h"
 #include "tools/rest_lane.h"
 #include "tools/rest_load.h"
+#include "tools/rest_memory.h"
 #include "tools/rest_plan.h"
 #include "tools/rest_server.h"
 #include "tools/rest_store.h"
@@ -17,36 +19,53 @@
 namespace weir {
 namespace {
 
-// Does what the conductor says: `answer` answers each command but the last.
+// Does what the conductor says: `answer` answers each command but the last, and those to free
+// memory, which `free_memory` does.
 absl::Status Play(
-    Player* player,
+    Player* player, const std::function<void()>& free_memory,
     const std::function<absl::StatusOr<nlohmann::json>(const nlohmann::json&)>& answer) {
   for (;;) {
     const auto command = player->Next();
     if (!command.ok()) return command.status();
     if (command->contains("end")) return player->Answer(nlohmann::json(true));
-    const auto said = answer(*command);
+    if (command->contains("free_memory")) {
+      free_memory();
+      ReturnFreeMemory();
+    }
+    const auto said = command->contains("free_memory")
+                          ? absl::StatusOr<nlohmann::json>(nlohmann::json(true))
+                          : answer(*command);
     if (absl::Status status = player->Answer(said); !status.ok()) return status;
     if (!said.ok()) return said.status();
   }
 }
 
-absl::Status PlayWorker(Player* player, CompareLoad* load) {
-  return Play(player, [load](const nlohmann::json& command) -> absl::StatusOr<nlohmann::json> {
-    const auto phase = ComparePhaseFromJson(command);
-    if (!phase.ok()) return phase.status();
-    const auto result = load->Run(*phase);
-    if (!result.ok()) return result.status();
-    return ToJson(*result);
-  });
+absl::Status PlayWorker(Player* player, const std::function<void()>& free_memory,
+                        CompareLoad* load) {
+  return Play(player, free_memory,
+              [load](const nlohmann::json& command) -> absl::StatusOr<nlohmann::json> {
+                const auto phase = ComparePhaseFromJson(command);
+                if (!phase.ok()) return phase.status();
+                const auto result = load->Run(*phase);
+                if (!result.ok()) return result.status();
+                return ToJson(*result);
+              });
+}
+
+// Memory of no Worker's.
+TensorMemory PlainMemory(size_t bytes) {
+  constexpr std::align_val_t kAlign{64};
+  return {std::shared_ptr<void>(::operator new(bytes, kAlign),
+                                [](void* block) { ::operator delete(block, kAlign); }),
+          bytes};
 }
 
 // A worker's first call: the versions that its first gradients are based on.
 absl::Status PullOnce(const LoadProfile& profile, Worker* worker) {
   WeirLane lane(worker);
   for (const uint32_t tensor : CompareTensors(profile)) {
-    std::vector<float> into(static_cast<size_t>(ElementCount(profile.tensors[tensor].shape)));
-    const auto pulled = lane.Pull(tensor, absl::MakeSpan(into));
+    const auto pulled =
+        lane.Pull(tensor, static_cast<size_t>(ElementCount(profile.tensors[tensor].shape)));
     if (!pulled.ok()) return pulled.status();
   }
   return absl::OkStatus();
@@ -74,9 +93,14 @@ absl::Status RunRestServer(const std::string& plan_path, uint32_t rank) {
   if (!server.ok()) return server.status();
   const auto player = Player::Join(plan->socket, plan->group, rank, {{"port", (*server)->port()}});
   if (!player.ok()) return player.status();
-  return Play(player->get(), [](const nlohmann::json&) -> absl::StatusOr<nlohmann::json> {
-    return absl::UnimplementedError("a REST server only serves until the end");
-  });
+  const auto free_memory = [&] {
+    (*server)->FreeMemory();
+    store.FreeMemory();
+  };
+  return Play(player->get(), free_memory,
+              [](const nlohmann::json&) -> absl::StatusOr<nlohmann::json> {
+                return absl::UnimplementedError("a REST server only serves until the end");
+              });
 }
 
 absl::Status RunRestWorker(const std::string& plan_path, uint32_t rank) {
@@ -95,11 +119,12 @@ absl::Status RunRestWorker(const std::string& plan_path, uint32_t rank) {
   placement.servers = *std::move(places);
   placement.ports = plan->ports;
   RestMemory memory;
-  CompareLoad load(*profile, rank, plan->workers,
+  CompareLoad load(*profile, rank, plan->workers, PlainMemory(CompareGradientBytes(*profile)),
                    [&] { return std::make_unique<RestLane>(*form, placement, &memory); });
   const auto player = Player::Join(plan->socket, plan->group, rank, nullptr);
   if (!player.ok()) return player.status();
-  return PlayWorker(player->get(), &load);
+  return PlayWorker(
+      player->get(), [&memory] { memory.Clear(); }, &load);
 }
 
 absl::Status RunComparedWorker(const std::string& plan_path) {
@@ -115,11 +140,14 @@ absl::Status RunComparedWorker(const std::string& plan_path) {
   if (const Status declared = worker->Declare(profile->tensors); !declared.ok())
     return absl::UnavailableError(declared.ToString());
   if (absl::Status status = PullOnce(*profile, worker); !status.ok()) return status;
-  CompareLoad load(*profile, worker->job().rank, plan->workers,
+  Result<TensorMemory> gradients = worker->Allocate(CompareGradientBytes(*profile));
+  if (!gradients.ok()) return absl::ResourceExhaustedError(gradients.status().ToString());
+  CompareLoad load(*profile, worker->job().rank, plan->workers, *gradients,
                    [worker] { return std::make_unique<WeirLane>(worker); });
   const auto player = Player::Join(plan->socket, plan->group, worker->job().rank, nullptr);
   if (!player.ok()) return player.status();
-  if (absl::Status status = PlayWorker(player->get(), &load); !status.ok()) {
+  const auto nothing = [] {};  // its memory is the Worker's to keep
+  if (absl::Status status = PlayWorker(player->get(), nothing, &load); !status.ok()) {
     (void)worker->Fail(std::string(status.message()));
     return status;
   }

@@ -33,6 +33,13 @@ class RestServer::Exchange {
 
   RestBuffer* body() { return &body_; }
 
+  // The request has been answered.
+  void Release() {
+    codec_->Release();
+    body_.Release();
+    gradient_.Release();
+  }
+
   // What to answer to `head` and body(). The text is valid until the next call.
   absl::StatusOr<absl::string_view> Answer(const HttpHead& head) {
     absl::string_view name = head.target;
@@ -56,7 +63,10 @@ class RestServer::Exchange {
     const absl::Span<float> gradient(reinterpret_cast<float*>(gradient_.data()), *count);
     uint64_t base = 0;
     if (absl::Status status = codec_->Read(body_, &base, gradient); !status.ok()) return status;
-    return Written(store_->Push(name, gradient));
+    body_.Release();
+    const auto weights = store_->Push(name, gradient);
+    gradient_.Release();
+    return Written(weights);
   }
 
   RestStore* const store_;
@@ -92,6 +102,12 @@ RestServer::~RestServer() {
     close(connection.fd);
   }
   close(listener_.fd);
+}
+
+void RestServer::FreeMemory() {
+  absl::MutexLock lock(&mu_);
+  idle_.clear();
+  memory_.Clear();
 }
 
 void RestServer::Accept() {
@@ -137,6 +153,7 @@ bool RestServer::ServeOne(RestConnection* connection) {
   const absl::string_view body = answer.ok() ? *answer : absl::string_view(error);
   const std::string reply = HttpReply(HttpStatusOf(answer.status()), body.size(), keep);
   const bool sent = connection->Send(reply, body).ok();
+  exchange->Release();
   absl::MutexLock lock(&mu_);
   idle_.push_back(std::move(exchange));
   return sent && keep;

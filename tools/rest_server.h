@@ -26,8 +26,9 @@ namespace weir {
 //                             what it became: push and pull in one exchange, as Weir does it
 //
 // Connections are kept and each has a thread of its own, which receives a request, works on it and
-// answers it; nothing is handed from thread to thread. What a request needs of memory is kept from
-// request to request, as many times as there have been requests at once. A blocking server of ours
+// answers it; nothing is handed from thread to thread. A request holds its body until that is read,
+// its gradient until that is applied, and its answer until that is sent; the memory then serves the
+// next request, whoever's it is. A blocking server of ours
 // rather than an HTTP library: civetweb's connections wait in a queue for a fixed set of threads
 // and its bodies pass through a buffer of 16 KiB, and the comparison shall not be won by either.
 class RestServer {
@@ -41,6 +42,9 @@ class RestServer {
   ~RestServer();
 
   int port() const { return listener_.port; }
+
+  // Frees the memory that is kept for the next requests. REQUIRES: none is under way.
+  void FreeMemory();
 
  private:
   class Exchange;

@@ -25,6 +25,11 @@ class RestStore::Spare : public std::enable_shared_from_this<Spare> {
     return {TakeBare(), [spare = shared_from_this()](float* floats) { spare->Give(floats); }};
   }
 
+  void Clear() {
+    absl::MutexLock lock(&mu_);
+    free_.clear();
+  }
+
  private:
   float* TakeBare() {
     absl::MutexLock lock(&mu_);
@@ -111,6 +116,10 @@ absl::StatusOr<RestWeights> RestStore::Pull(absl::string_view name) {
   if (!found.ok()) return found.status();
   absl::MutexLock lock(&(*found)->mu);
   return (*found)->weights;
+}
+
+void RestStore::FreeMemory() {
+  for (const auto& [name, tensor] : tensors_) tensor->spare->Clear();
 }
 
 }  // namespace weir

@@ -49,6 +49,9 @@ class RestStore {
   // The newest version. NOT_FOUND.
   absl::StatusOr<RestWeights> Pull(absl::string_view name);
 
+  // Frees the memory that is kept for the next versions.
+  void FreeMemory();
+
  private:
   class Spare;
   struct Tensor {

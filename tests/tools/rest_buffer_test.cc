@@ -42,6 +42,30 @@ TEST(RestBufferTest, BlockThatWasGivenBackServesTheNextOfItsClass) {
   EXPECT_EQ(second.data(), block);
 }
 
+TEST(RestBufferTest, ReleasedBufferIsEmptyAndItsBlockServesOthers) {
+  RestMemory memory;
+  RestBuffer first(&memory);
+  first.Resize(100000);
+  const char* const block = first.data();
+  first.Release();
+  EXPECT_EQ(first.size(), 0u);
+  EXPECT_EQ(first.data(), nullptr);
+  RestBuffer second(&memory);
+  second.Resize(100000);
+  EXPECT_EQ(second.data(), block);
+}
+
+TEST(RestBufferTest, ClearLeavesWhatIsInUse) {
+  RestMemory memory;
+  RestBuffer used(&memory);
+  used.Resize(10);
+  used.data()[9] = 'x';
+  { RestBuffer(&memory).Resize(10); }
+  memory.Clear();
+  EXPECT_EQ(used.text()[9], 'x');
+  used.Resize(100000);
+}
+
 TEST(RestBufferTest, CapacityIsAPowerOfTwoOfAtLeastAPage) {
   EXPECT_EQ(RestMemory::CapacityFor(0), 4096u);
   EXPECT_EQ(RestMemory::CapacityFor(4096), 4096u);

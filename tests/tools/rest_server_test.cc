@@ -14,6 +14,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
+TensorMemory GradientMemory(const LoadProfile& profile) {
+  const size_t bytes = CompareGradientBytes(profile);
+  return {std::shared_ptr<void>(new float[bytes / sizeof(float)],
+                                [](void* block) { delete[] static_cast<float*>(block); }),
+          bytes};
+}
+
 // A server of one form with the tensors of a profile.
 struct Served {
   Served(RestForm form, const LoadProfile& profile) {
@@ -38,7 +45,7 @@ class RestServerTest : public ::testing::TestWithParam<RestForm> {};
 TEST_P(RestServerTest, LoadOfSeveralRequestsInFlightHasNoWrongAnswer) {
   const LoadProfile profile = *MakeLoadProfile("uniform:8x1000");
   Served served(GetParam(), profile);
-  CompareLoad load(profile, 0, 1, [&] {
+  CompareLoad load(profile, 0, 1, GradientMemory(profile), [&] {
     return std::make_unique<RestLane>(GetParam(), served.placement, &served.memory);
   });
   for (const bool push : {true, false}) {
@@ -54,13 +61,29 @@ TEST_P(RestServerTest, LoadOfSeveralRequestsInFlightHasNoWrongAnswer) {
   }
 }
 
+TEST_P(RestServerTest, ServerThatHasFreedItsMemoryAnswersAsBefore) {
+  const LoadProfile profile = *MakeLoadProfile("uniform:2x1000");
+  Served served(GetParam(), profile);
+  CompareLoad load(profile, 0, 1, GradientMemory(profile), [&] {
+    return std::make_unique<RestLane>(GetParam(), served.placement, &served.memory);
+  });
+  for (int round = 0; round < 2; ++round) {
+    const auto result = load.Run({/*push=*/true, 2, /*seconds=*/0, /*min_exchanges=*/10});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->wrong, 0u);
+    served.server->FreeMemory();
+    served.store->FreeMemory();
+    served.memory.Clear();
+  }
+}
+
 TEST_P(RestServerTest, WrongValueIsCounted) {
   const LoadProfile profile = *MakeLoadProfile("uniform:1x1000");
   Served served(GetParam(), profile);
   std::vector<float> gradient(1000, 0.0f);
   gradient[77] = 1;
   ASSERT_TRUE(served.store->Push("tensor0", gradient).ok());
-  CompareLoad load(profile, 0, 1, [&] {
+  CompareLoad load(profile, 0, 1, GradientMemory(profile), [&] {
     return std::make_unique<RestLane>(GetParam(), served.placement, &served.memory);
   });
   const auto result = load.Run({/*push=*/false, 1, 0, 1});
