@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Unix sockets of servers: who may use them, who does, and that nothing of them stays."""
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ import wire
 
 LONG = ("train.epochs=5000",)
 TENSORS = [wire.t.TensorSpec(name="w", shape=[8])]
+RINGS_BYTES = 4096 + 2 * ((256 << 10) + (4 << 20))
+SERVERS_TAIL = 3 * 128
 # Another view of the files of this host.
 OTHER_HOST = ["unshare", "-m" if os.getuid() == 0 else "-Urm"]
 
@@ -144,6 +147,41 @@ class TransportTest(cluster.ClusterTest):
         server.wait()
         for worker in workers:  # but its own
             self.assertTrue(cluster.wait_until(lambda: len(self.segments(worker)) == 1, 5), job.logs())
+
+    def spoil(self, process, until):
+        """Lies to a process about what its server has written to the rings of their link, until `until`; see net/shm_ring.h."""
+        with open(f"/proc/{process.pid}/maps") as f:
+            ranges = [[int(part, 16) for part in line.split()[0].split("-")] for line in f if "/memfd:weir" in line]
+        (begin, _), = [r for r in ranges if r[1] - r[0] == RINGS_BYTES]
+        with open(f"/proc/{process.pid}/mem", "r+b", buffering=0) as memory:
+            def lie():
+                with contextlib.suppress(OSError):  # the rings are not there any more
+                    for _ in range(1000):  # each frame of the server's puts it right
+                        memory.seek(begin + SERVERS_TAIL)
+                        memory.write(b"\xff" * 8)
+                return until()
+            return cluster.wait_until(lie, 30)
+
+    def test_a_worker_whose_shared_memory_breaks_goes_on_by_its_socket_and_no_bit_differs(self):
+        sets = ("train.epochs=60", "transport=shm")
+        sums = []
+        for broken in (False, True):
+            job = hand_started.Cluster(self, topology=cluster.DIGITS, workers=2, sets=sets, directory=f"broken-{broken}")
+            for rank in range(2):
+                job.worker(rank)
+            said = lambda: job.log("worker-0").count("shared memory with shard 0 failed")
+            if broken:
+                worker = job.processes["worker-0"]
+                self.assertTrue(cluster.wait_until(lambda: len(self.segments(worker)) == 3, 30), job.logs())
+                self.assertTrue(self.spoil(worker, said), job.logs())
+            for rank in range(2):
+                job.wait_for_worker(rank)
+            summary = job.finish()
+            sums.append(summary["weights_sha256"])
+            self.assertEqual(said(), int(broken), job.logs())
+            self.assertEqual(job.log("worker-0").count("its Unix socket serves"), int(broken), job.logs())
+            self.assertEqual(summary["transports"], {"tcp": 0, "uds": int(broken), "shm": 2})
+        self.assertEqual(sums[0], sums[1])
 
     def test_a_place_that_is_too_long_for_a_socket_falls_back_to_tmp(self):
         with unittest.mock.patch.dict(os.environ, XDG_RUNTIME_DIR=os.path.join(self.place, "x" * 100)):
