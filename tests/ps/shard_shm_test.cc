@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/buffer.h"
@@ -146,12 +150,16 @@ class ShardShmTest : public ::testing::Test {
   // Pushes a part of a step. What is returned is gone when nobody on the way reads the block.
   std::weak_ptr<const Buffer> Push(uint64_t worker, uint64_t step, uint32_t part,
                                    const Buffer& block) {
+    return PushAs(++sequence_, worker, step, part, block);
+  }
+  std::weak_ptr<const Buffer> PushAs(uint64_t sequence, uint64_t worker, uint64_t step,
+                                     uint32_t part, const Buffer& block) {
     const auto held = std::make_shared<const Buffer>(block);
     PushFrame push;
     push.is_push_pull = true;
     push.tensor_id = 1;
     push.worker_id = worker;
-    push.sequence = 4 * step + part + 1;
+    push.sequence = sequence;
     push.base_version = push.step = step;
     push.count = kElements;
     push.first_part = part;
@@ -162,13 +170,22 @@ class ShardShmTest : public ::testing::Test {
     Send(worker, std::move(push));
     return held;
   }
-  // Waits until the answer to a pull is there, and so for all that came before it.
-  void Pull(uint64_t worker) {
+  // Waits until the answer to a pull is there; returns what had come before it.
+  std::vector<PushReplyFrame> Pull(uint64_t worker) {
     PullFrame pull;
     pull.tensor_id = 1;
     pull.condition = PullCondition::kHave;
     Send(worker, pull);
-    clients_[worker].recorder.Take(1);
+    std::vector<PushReplyFrame> before;
+    for (bool pulled = false; !pulled;) {
+      const std::vector<ServerFrame> frames = clients_[worker].recorder.Take(1);
+      if (frames.empty()) return before;
+      for (const ServerFrame& frame : frames) {
+        pulled |= std::holds_alternative<PullReplyFrame>(frame.kind);
+        if (auto* push = std::get_if<PushReplyFrame>(&frame.kind)) before.push_back(*push);
+      }
+    }
+    return before;
   }
   // What two pushes have come to: both bring the same values.
   std::vector<float> Values(uint64_t worker) {
@@ -207,6 +224,7 @@ class ShardShmTest : public ::testing::Test {
   std::unique_ptr<Peek> peek_;
   std::unique_ptr<ServerHost> server_;
   Client clients_[2];
+  uint64_t sequence_ = 0;
 };
 
 TEST_F(ShardShmTest, APartThatWaitsForOthersHoldsNothingOfItsClientsMemory) {
@@ -230,13 +248,54 @@ TEST_F(ShardShmTest, APartThatWaitsForOthersHoldsNothingOfItsClientsMemory) {
 TEST_F(ShardShmTest, APartThatIsSentAgainWhileItWaitsIsLetGoOfAtOnce) {
   const uint64_t step = StepUntilLent();
   const Buffer block = Filled(4);
-  Push(0, step, 0, block);
-  const std::weak_ptr<const Buffer> again = Push(0, step, 0, block);
+  PushAs(++sequence_, 0, step, 0, block);
+  const std::weak_ptr<const Buffer> again = PushAs(sequence_, 0, step, 0, block);
   clients_[0].recorder.Take(1);  // the first request: the second one will be answered
   while (!again.expired()) Pull(0);
   for (uint32_t part = 1; part < 4; ++part) Push(1, step, part, Filled(4));
   while (shard_->status().step == step) std::this_thread::yield();
   EXPECT_EQ(shard_->totals().applied, 4 * (step + 1));
+}
+
+TEST_F(ShardShmTest, AGradientThatChangesWhileItIsReadSpoilsNoWeights) {
+  uint64_t step = StepUntilLent();
+  const Buffer spoilt = Filled(1);
+  std::atomic<bool> done{false};
+  std::thread spoiler([&] {  // at any time one of the floats is poison, about half of the time
+    volatile float* const floats = spoilt.floats();
+    for (uint64_t n = 0; !done; ++n) {
+      const uint64_t i = 1 + n * 7919 % (kElements - 1);
+      floats[i] = std::numeric_limits<float>::quiet_NaN();
+      floats[i] = 1;
+    }
+  });
+  const auto stop = absl::MakeCleanup([&] {
+    done = true;
+    spoiler.join();
+  });
+  uint64_t refused = 0;
+  for (const uint64_t end = step + 100; step < end; ++step) {
+    for (uint32_t part = 0; part < 3; ++part) Push(1, step, part, Filled(1));
+    Pull(1);
+    Push(0, step, 3, spoilt);  // the last part: it commits, or is refused
+    std::vector<float> weights;
+    while (weights.empty()) {
+      const std::vector<ServerFrame> frames = clients_[0].recorder.Take(1);
+      ASSERT_EQ(frames.size(), 1u);
+      const auto& reply = std::get<PushReplyFrame>(frames[0].kind);
+      if (reply.outcome == Outcome::kApplied) {
+        weights.resize(kElements);
+        reply.tensor_data.CopyTo(reinterpret_cast<char*>(weights.data()));
+      } else {
+        ASSERT_EQ(reply.outcome, Outcome::kInvalid) << reply.reason;
+        ++refused;
+        Push(0, step, 3, Filled(1));
+      }
+    }
+    for (const float weight : weights) ASSERT_TRUE(std::isfinite(weight)) << step;
+  }
+  RecordProperty("refused", static_cast<int>(refused));
+  EXPECT_EQ(shard_->totals().invalid, refused);
 }
 
 }  // namespace
