@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,8 @@ class OutboundQueue {
     Payload wire;
     size_t bytes;  // of `wire` when it was queued
     uint64_t payload_bytes;
+    // Makes the payload of `wire`, where its bytes are nowhere yet.
+    std::function<Payload()> make;
   };
 
   // Of a message that holds several frames, and of each: more saves nothing any more, and keeps the
@@ -38,12 +41,13 @@ class OutboundQueue {
 
   // False, and nothing queued, when a bound would be exceeded. `hurry`: it may overtake frames that
   // are not in a hurry; one that is not small is in none.
-  bool Push(Payload wire, uint64_t payload_bytes, bool hurry) {
+  bool Push(Payload wire, uint64_t payload_bytes, bool hurry,
+            std::function<Payload()> make = nullptr) {
     if (frames() == max_frames_ || bytes_ + wire.size() > max_bytes_) return false;
     bytes_ += wire.size();
     const size_t size = wire.size();
     auto& queue = hurry && begun_ && size <= kSmallFrameBytes ? hurried_ : waiting_;
-    queue.push_back(Entry{std::move(wire), size, payload_bytes});
+    queue.push_back(Entry{std::move(wire), size, payload_bytes, std::move(make)});
     return true;
   }
 
@@ -52,6 +56,7 @@ class OutboundQueue {
   void Start(bool batches) {
     const bool hurry = !hurried_.empty() && (waiting_.empty() || overtaking_ < kMaxOvertaking);
     overtaking_ = hurry && !waiting_.empty() ? overtaking_ + 1 : 0;
+    writes_in_hurry_ = hurry;
     begun_ = true;
     std::deque<Entry>& queue = hurry ? hurried_ : waiting_;
     size_t bytes = 0;
@@ -62,6 +67,15 @@ class OutboundQueue {
     } while (batches && !queue.empty() && writing_.front().bytes <= kSmallFrameBytes &&
              queue.front().bytes <= kSmallFrameBytes &&
              bytes + queue.front().bytes <= kMaxBatchBytes && writing_.size() < kMaxBatchFrames);
+  }
+
+  // What is to be written; what `writing()` tells of it stays but for the wires.
+  std::vector<Entry> TakeWriting() {
+    std::vector<Entry> taken;
+    for (Entry& entry : writing_)
+      taken.push_back(
+          {std::move(entry.wire), entry.bytes, entry.payload_bytes, std::move(entry.make)});
+    return taken;
   }
 
   // The frames being written have been taken by the transport, or lost. REQUIRES: is_writing().
@@ -78,6 +92,8 @@ class OutboundQueue {
     hurried_.clear();
   }
 
+  // Whether what is being written may overtake.
+  bool writes_in_hurry() const { return writes_in_hurry_; }
   bool is_writing() const { return !writing_.empty(); }
   // The frames being written, whose `wire` the writer may take.
   std::vector<Entry>& writing() { return writing_; }
@@ -94,6 +110,7 @@ class OutboundQueue {
   std::vector<Entry> writing_;
   uint64_t bytes_ = 0;  // of all frames()
   bool begun_ = false;  // a frame has been taken
+  bool writes_in_hurry_ = false;
   int overtaking_ = 0;  // messages that have gone before the first that waits
 };
 

@@ -27,6 +27,19 @@ namespace {
 
 constexpr char kMethod[] = "/weir.v1.ParameterService/Session";
 
+// The wire of a frame, whose payload is made now if that is not done.
+Payload Complete(OutboundQueue::Entry* entry) {
+  if (!entry->make) return std::move(entry->wire);
+  const Payload::Chunk& header = entry->wire.chunks()[0];
+  Payload wire;
+  wire.Append(header.data, header.size, header.owner);
+  const Payload payload = entry->make();
+  for (const Payload::Chunk& chunk : payload.chunks())
+    wire.Append(chunk.data, chunk.size, chunk.owner);
+  entry->make = nullptr;
+  return wire;
+}
+
 // What a lost connection looks like depends on the moment; the caller's next move is one: connect
 // again.
 absl::Status FromStream(const grpc::Status& status) {
@@ -71,7 +84,7 @@ class SessionClient::Stream final : public ShmLinkHandler,
     stream_->StartCall(&start_tag_);
   }
 
-  absl::Status Send(ClientFrame frame) {
+  absl::Status Send(ClientFrame frame, std::function<Payload()> make) {
     // Batches are between the two ends of the stream: nobody else needs to know of them.
     if (auto* const hello = std::get_if<HelloFrame>(&frame.kind))
       hello->features |= kFeatureBatches | (options_.shm != nullptr ? kFeatureShm : 0);
@@ -87,7 +100,7 @@ class SessionClient::Stream final : public ShmLinkHandler,
     {
       absl::MutexLock lock(&mu_);
       if (ended_) return absl::UnavailableError("the session has ended");
-      if (!queue_.Push(std::move(wire), payload_bytes, hurry)) {
+      if (!queue_.Push(std::move(wire), payload_bytes, hurry, std::move(make))) {
         return absl::ResourceExhaustedError(
             absl::StrCat("the session's queue is full: ", queue_.frames(), " frames wait"));
       }
@@ -326,9 +339,9 @@ class SessionClient::Stream final : public ShmLinkHandler,
 
   // True: a frame has been taken at once; there may be more.
   bool ContinueOnce() {
-    std::vector<Payload> wires;
+    std::vector<OutboundQueue::Entry> entries;
     std::shared_ptr<ShmLink> link;
-    uint64_t payload_bytes = 0;
+    bool hurry = false;
     {
       absl::MutexLock lock(&mu_);
       if (!started_ || queue_.is_writing() || !queue_.has_waiting()) return false;
@@ -336,18 +349,23 @@ class SessionClient::Stream final : public ShmLinkHandler,
       greets_ = true;
       link = link_;
       queue_.Start(batches_ && link == nullptr);
-      payload_bytes = queue_.writing().front().payload_bytes;
-      for (OutboundQueue::Entry& entry : queue_.writing()) wires.push_back(std::move(entry.wire));
+      hurry = queue_.writes_in_hurry();
+      entries = queue_.TakeWriting();
       if (link == nullptr) ++operations_;
     }
     // Not under the lock, and yet alone: queue_.is_writing() keeps others out until OnWritten.
+    std::vector<Payload> wires;
+    for (OutboundQueue::Entry& entry : entries) wires.push_back(Complete(&entry));
     if (link == nullptr) {
       stream_->Write(ToByteBuffer(wires.size() == 1 ? wires[0] : BatchEncodedClientFrames(wires)),
                      &write_tag_);
       return false;
     }
     // It says by OnClosed that it has ended.
-    link->Send(std::move(wires[0]), payload_bytes, this).IgnoreError();
+    const absl::Status sent =
+        hurry ? link->SendInHurry(std::move(wires[0]), entries[0].payload_bytes, this)
+              : link->Send(std::move(wires[0]), entries[0].payload_bytes, this);
+    sent.IgnoreError();
     absl::MutexLock lock(&mu_);
     queue_.Finish();
     return true;
@@ -394,7 +412,9 @@ SessionClient::SessionClient(std::shared_ptr<grpc::Channel> channel, CompletionL
 
 SessionClient::~SessionClient() { Close(); }
 
-absl::Status SessionClient::Send(ClientFrame&& frame) { return stream_->Send(std::move(frame)); }
+absl::Status SessionClient::Send(ClientFrame&& frame, std::function<Payload()> make) {
+  return stream_->Send(std::move(frame), std::move(make));
+}
 
 void SessionClient::Cancel() { stream_->Cancel(); }
 SessionClient::Way SessionClient::way(std::string* why) const { return stream_->way(why); }

@@ -79,7 +79,12 @@ class SessionClient {
   // Queues `frame`; the hello is the first. UNAVAILABLE: the stream has ended or is ending,
   // OnClosed says why. RESOURCE_EXHAUSTED: the queue is full; nothing was queued. INVALID_ARGUMENT:
   // the frame exceeds max_frame_bytes.
-  absl::Status Send(ClientFrame&& frame);
+  //
+  // `make`, where there is one, makes the frame's payload, whose bytes are nowhere until then but
+  // which has their number: called at most once, when the transport is ready to take it, under no
+  // lock, on the thread that calls this or on the loop's. Whatever it reads lives until it is
+  // destroyed.
+  absl::Status Send(ClientFrame&& frame, std::function<Payload()> make = nullptr);
 
   // Ends the stream at once; OnClosed(CANCELLED) follows, if nothing else ended it before. From
   // anywhere.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -35,6 +36,11 @@ class SessionHandler {
   // `wire_bytes` is the size of the encoded frame. The payload borrows gRPC's memory: let go of it
   // soon.
   virtual void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) = 0;
+  // As OnFrame, of a session that has moved to shared memory: it cost next to nothing to receive,
+  // and those behind it may be there already, so that its arithmetic is worth another thread.
+  virtual void OnSharedFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
+    OnFrame(id, std::move(frame), wire_bytes);
+  }
   // A frame given to Send with `payload_bytes` of payload has left the session's queue for the
   // transport (its payload stays borrowed until the bytes are written), or, in shared memory, the
   // client has let go of its payload. Not called for frames that were dropped because the session

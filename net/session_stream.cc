@@ -262,10 +262,12 @@ absl::Status SessionHost::Stream::Receive(const Payload& wire) {
 
 absl::Status SessionHost::Stream::Deliver(ClientFrame&& frame, size_t wire_bytes) {
   SessionHandler* handler;
+  bool shared;
   {
     absl::MutexLock lock(&mu_);
     if (closing_) return absl::OkStatus();
     handler = handler_;
+    shared = link_ != nullptr;
   }
   if (handler == nullptr) {
     const auto* hello = std::get_if<HelloFrame>(&frame.kind);
@@ -285,7 +287,11 @@ absl::Status SessionHost::Stream::Deliver(ClientFrame&& frame, size_t wire_bytes
     }
     handler->OnOpen(id_, context_.peer());
   }
-  handler->OnFrame(id_, std::move(frame), wire_bytes);
+  if (shared) {
+    handler->OnSharedFrame(id_, std::move(frame), wire_bytes);
+  } else {
+    handler->OnFrame(id_, std::move(frame), wire_bytes);
+  }
   return absl::OkStatus();
 }
 
@@ -297,6 +303,7 @@ bool SessionHost::Stream::ContinueOnce() {
   std::vector<Payload> wires;
   std::shared_ptr<ShmLink> link;
   uint64_t payload_bytes = 0;
+  bool hurry = false;
   absl::optional<grpc::Status> last;
   absl::optional<ShmKey> key;
   {
@@ -305,6 +312,7 @@ bool SessionHost::Stream::ContinueOnce() {
     link = link_;
     if (queue_.has_waiting()) {
       queue_.Start(batches_ && link == nullptr);
+      hurry = queue_.writes_in_hurry();
       writes_stream_ = link == nullptr;
       payload_bytes = queue_.writing().front().payload_bytes;
       for (OutboundQueue::Entry& entry : queue_.writing()) {
@@ -338,7 +346,9 @@ bool SessionHost::Stream::ContinueOnce() {
     return false;
   }
   // It says by OnClosed that it has ended.
-  link->Send(std::move(wires[0]), payload_bytes, this).IgnoreError();
+  const absl::Status sent = hurry ? link->SendInHurry(std::move(wires[0]), payload_bytes, this)
+                                  : link->Send(std::move(wires[0]), payload_bytes, this);
+  sent.IgnoreError();
   absl::MutexLock lock(&mu_);
   queue_.Finish();
   return true;

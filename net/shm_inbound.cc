@@ -103,7 +103,9 @@ absl::StatusOr<absl::optional<ShmInbound::Frame>> ShmInbound::Next() {
   Frame frame;
   frame.wire.Append(record->bytes.get(), record->size, record->bytes);
   frame.payload_bytes = head.payload_bytes;
-  if (head.kind == RecordKind::kInline) return absl::make_optional(std::move(frame));
+  frame.hurry = head.kind == RecordKind::kHurried;
+  frame.copied_bytes = record->size;
+  if (HoldsPayload(head.kind)) return absl::make_optional(std::move(frame));
 
   std::shared_ptr<ShmSegment> memory;
   const absl::StatusOr<const char*> data = Locate(head, &memory);
@@ -125,6 +127,7 @@ absl::StatusOr<absl::optional<ShmInbound::Frame>> ShmInbound::Next() {
   std::memcpy(copy.get(), *data, head.payload_bytes);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   frame.wire.Append(copy.get(), head.payload_bytes, copy);
+  frame.copied_bytes += head.payload_bytes;
   return absl::make_optional(std::move(frame));
 }
 

@@ -34,7 +34,9 @@ class ShmInbound {
   struct Frame {
     Payload wire;  // the header first
     uint64_t payload_bytes = 0;
-    bool lent = false;  // the payload lies in a segment that the peer handed over
+    bool lent = false;          // the payload lies in a segment that the peer handed over
+    bool hurry = false;         // it may go before frames that came earlier
+    uint64_t copied_bytes = 0;  // of `wire`, in private memory
   };
 
   // `direction` is the peer's, in the rings' segment of the doorbell.

@@ -8,7 +8,9 @@
 namespace weir {
 namespace {
 
+// Of one link, before the poller looks after the others, and after sockets.
 constexpr size_t kFramesAtOnce = 64;
+constexpr uint64_t kPayloadBytesAtOnce = uint64_t{4} << 20;
 constexpr int kMessagesAtOnce = 64;
 
 ShmOutbound::Limits OutboundLimits(const ShmLink::Options& options) {
@@ -85,9 +87,10 @@ ShmLink::ShmLink(ShmSide side, std::shared_ptr<const ShmDoorbell> doorbell,
 
 ShmLink::~ShmLink() { doorbell_->HangUp(); }
 
-absl::Status ShmLink::Send(Payload wire, uint64_t payload_bytes, ShmLinkHandler* handler) {
+absl::Status ShmLink::SendFrame(Payload wire, uint64_t payload_bytes, bool hurry,
+                                ShmLinkHandler* handler) {
   ShmOutbound::Outcome outcome;
-  absl::Status status = outbound_.Send(std::move(wire), payload_bytes, &outcome);
+  absl::Status status = outbound_.Send(std::move(wire), payload_bytes, hurry, &outcome);
   if (status.ok()) status = Carry(&outcome, handler);
   if (!status.ok()) Close(status);
   return status;
@@ -114,28 +117,48 @@ absl::StatusOr<bool> ShmLink::Poll(ShmLinkHandler* handler) {
     const absl::Status status = ReadSocket(handler);
     if (!status.ok()) return status;
   }
-  const absl::StatusOr<bool> read = ReadFrames(kFramesAtOnce, handler);
-  if (!read.ok()) return read.status();
-  return worked || *read;
+  const absl::StatusOr<bool> handed_on = HandOn(handler);
+  if (!handed_on.ok()) return handed_on.status();
+  return worked || *handed_on;
 }
 
-absl::StatusOr<bool> ShmLink::ReadFrames(size_t most, ShmLinkHandler* handler) {
-  size_t count = 0;
-  for (; count < most; ++count) {
+absl::Status ShmLink::ReadAhead() {
+  if (!inbound_.HasNext() || ahead_.full()) return absl::OkStatus();
+  if (!up_) return absl::InvalidArgumentError("shared memory: a frame came before the link was up");
+  absl::Status status = absl::OkStatus();
+  while (status.ok() && !ahead_.full()) {
     absl::StatusOr<absl::optional<ShmInbound::Frame>> frame = inbound_.Next();
-    if (!frame.ok()) return frame.status();
-    if (!*frame) break;
-    if (!up_) {
-      return absl::InvalidArgumentError("shared memory: a frame came before the link was up");
-    }
-    handler->OnWire(std::move((*frame)->wire), (*frame)->payload_bytes);
+    status = frame.status();
+    if (!frame.ok() || !*frame) break;
+    ahead_.Push(**std::move(frame));
   }
-  if (count > 0) inbound_.Publish();
+  inbound_.Publish();
+  return status;
+}
+
+// Looks at the ring between any two frames: one in a hurry may have come while the last was dealt
+// with.
+absl::StatusOr<bool> ShmLink::HandOn(ShmLinkHandler* handler) {
+  uint64_t payload_bytes = 0;
+  size_t count = 0;
+  for (; count < kFramesAtOnce && payload_bytes < kPayloadBytesAtOnce; ++count) {
+    if (ahead_broke_.ok()) ahead_broke_ = ReadAhead();
+    absl::optional<ShmInbound::Frame> frame = ahead_.Take();
+    if (!frame && !ahead_broke_.ok()) return ahead_broke_;
+    if (!frame) break;
+    payload_bytes += frame->payload_bytes;
+    handler->OnWire(std::move(frame->wire), frame->payload_bytes);
+  }
   return count > 0;
 }
 
 // No more than the ring can hold: the peer may still be writing.
 void ShmLink::ReadLastFrames(ShmLinkHandler* handler) {
+  while (absl::optional<ShmInbound::Frame> frame = ahead_.Take()) {
+    if (frame->lent) return;
+    handler->OnWire(std::move(frame->wire), frame->payload_bytes);
+  }
+  if (!ahead_broke_.ok()) return;
   for (size_t i = 0; i < ShmGeometry::kMaxRingBytes / sizeof(RecordHead) && up_; ++i) {
     absl::StatusOr<absl::optional<ShmInbound::Frame>> frame = inbound_.Next();
     if (!frame.ok() || !*frame || (*frame)->lent) return;
@@ -205,7 +228,7 @@ absl::Status ShmLink::HandOver(uint32_t segment) {
 
 bool ShmLink::PrepareSleep() {
   flags_.sleeping->store(1);
-  return !inbound_.HasNext() && !outbound_.HasWork();
+  return ahead_.empty() && !inbound_.HasNext() && !outbound_.HasWork();
 }
 
 void ShmLink::Wake() { flags_.sleeping->store(0, std::memory_order_relaxed); }
@@ -217,6 +240,7 @@ absl::Status ShmLink::Finish(const absl::Status& status, ShmLinkHandler* handler
     if (!ended_.ok()) last = ended_;
   }
   if (absl::IsUnavailable(last)) ReadLastFrames(handler);
+  ahead_ = ShmReadAhead();
   doorbell_->HangUp();
   ShmOutbound::Outcome outcome;
   outbound_.Close(&outcome);

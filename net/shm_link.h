@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -19,6 +20,7 @@
 #include "net/shm_inbound.h"
 #include "net/shm_listener.h"
 #include "net/shm_outbound.h"
+#include "net/shm_read_ahead.h"
 
 namespace weir {
 
@@ -31,8 +33,8 @@ class ShmLinkHandler {
   // The peer has taken the link up: frames may be sent. First; only for the side that offered.
   virtual void OnUp() = 0;
   // A frame, its header first: see ShmInbound about its bytes. In the order in which they were
-  // sent. `payload_bytes` is what the peer says its payload has: what is decoded from the header
-  // may differ, which the handler checks.
+  // sent, but for those sent in a hurry: see ShmReadAhead. `payload_bytes` is what the peer says
+  // its payload has: what is decoded from the header may differ, which the handler checks.
   virtual void OnWire(Payload&& wire, uint64_t payload_bytes) = 0;
   // A frame of `payload_bytes` bytes of payload has left: the peer has let go of the payload, or
   // holds a copy of it. Not called for what is dropped when the link ends.
@@ -77,7 +79,13 @@ class ShmLink {
   ShmLink& operator=(const ShmLink&) = delete;
 
   // As ShmOutbound::Send; whatever error it returns ends the link. `handler` may be called.
-  absl::Status Send(Payload wire, uint64_t payload_bytes, ShmLinkHandler* handler);
+  absl::Status Send(Payload wire, uint64_t payload_bytes, ShmLinkHandler* handler) {
+    return SendFrame(std::move(wire), payload_bytes, /*hurry=*/false, handler);
+  }
+  // The same of a frame that the peer may hand on before those that were sent earlier.
+  absl::Status SendInHurry(Payload wire, uint64_t payload_bytes, ShmLinkHandler* handler) {
+    return SendFrame(std::move(wire), payload_bytes, /*hurry=*/true, handler);
+  }
   // Ends the link on both sides. The poller calls OnClosed(status), unless it has ended before.
   void Close(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -108,10 +116,12 @@ class ShmLink {
   ShmLink(ShmSide side, std::shared_ptr<const ShmDoorbell> doorbell, const ShmGeometry& geometry,
           Options options);
 
+  absl::Status SendFrame(Payload wire, uint64_t payload_bytes, bool hurry, ShmLinkHandler* handler);
   absl::Status Carry(ShmOutbound::Outcome* outcome, ShmLinkHandler* handler);
   absl::Status HandOver(uint32_t segment);
   absl::Status Handle(ReceivedHandover received, ShmLinkHandler* handler);
-  absl::StatusOr<bool> ReadFrames(size_t most, ShmLinkHandler* handler);
+  absl::Status ReadAhead();
+  absl::StatusOr<bool> HandOn(ShmLinkHandler* handler);
   void ReadLastFrames(ShmLinkHandler* handler);
 
   const Options options_;
@@ -119,8 +129,10 @@ class ShmLink {
   const ShmFlags flags_;  // ours
   ShmOutbound outbound_;  // self-synchronised
 
-  ShmInbound inbound_;  // the poller's
-  bool up_;             // the poller's
+  ShmInbound inbound_;        // the poller's
+  ShmReadAhead ahead_;        // the poller's
+  absl::Status ahead_broke_;  // the poller's: what was wrong with the record behind those in ahead_
+  bool up_;                   // the poller's
 
   mutable absl::Mutex mu_;
   absl::Status ended_ ABSL_GUARDED_BY(mu_);  // why this side has ended the link

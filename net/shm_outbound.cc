@@ -34,7 +34,7 @@ ShmOutbound::ShmOutbound(const ShmDirection& direction, SharedWord* starved,
       limits_(limits),
       writer_(direction) {}
 
-absl::Status ShmOutbound::Send(Payload wire, uint64_t payload_bytes, Outcome* outcome) {
+absl::Status ShmOutbound::Send(Payload wire, uint64_t payload_bytes, bool hurry, Outcome* outcome) {
   if (wire.size() > limits_.max_frame_bytes || payload_bytes > wire.size()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a frame of ", wire.size(), " bytes; the limit is ", limits_.max_frame_bytes, " bytes"));
@@ -47,7 +47,7 @@ absl::Status ShmOutbound::Send(Payload wire, uint64_t payload_bytes, Outcome* ou
         "shared memory: the peer does not read what it is sent: the queue is full");
   }
   queued_bytes_ += wire.size();
-  queue_.push_back(Waiting{std::move(wire), payload_bytes});
+  queue_.push_back(Waiting{std::move(wire), payload_bytes, hurry});
   return queue_.size() == 1 ? Flush(outcome) : absl::OkStatus();
 }
 
@@ -136,6 +136,7 @@ absl::StatusOr<bool> ShmOutbound::Write(const Waiting& frame, Outcome* outcome) 
   head.header_bytes = static_cast<uint32_t>(header_bytes);
   head.payload_bytes = frame.payload_bytes;
   if (frame.payload_bytes <= kMaxInlineBytes) {
+    head.kind = frame.hurry ? RecordKind::kHurried : RecordKind::kInline;
     head.bytes = static_cast<uint32_t>(RecordBytes(head.kind, header_bytes, frame.payload_bytes));
     const absl::StatusOr<bool> room = writer_.HasRoom(head.bytes);
     if (!room.ok() || !*room) return room;

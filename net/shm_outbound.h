@@ -53,10 +53,11 @@ class ShmOutbound {
               Limits limits);
 
   // Sends `wire`, a frame whose last `payload_bytes` bytes are its payload; the owners of its
-  // chunks are held until the peer has let go of them. INVALID_ARGUMENT: larger than
-  // max_frame_bytes, or a word of the peer lies. RESOURCE_EXHAUSTED: the peer does not read, the
-  // queue is full. Both end the link.
-  absl::Status Send(Payload wire, uint64_t payload_bytes, Outcome* outcome)
+  // chunks are held until the peer has let go of them. `hurry`: the peer may hand it on before
+  // frames that were sent earlier; without effect unless it travels within its record.
+  // INVALID_ARGUMENT: larger than max_frame_bytes, or a word of the peer lies. RESOURCE_EXHAUSTED:
+  // the peer does not read, the queue is full. Both end the link.
+  absl::Status Send(Payload wire, uint64_t payload_bytes, bool hurry, Outcome* outcome)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // Looks at what the peer has read and let go of, and sends what waits. INVALID_ARGUMENT: a word
@@ -88,6 +89,7 @@ class ShmOutbound {
   struct Waiting {
     Payload wire;
     uint64_t payload_bytes;
+    bool hurry;
   };
   // A described payload; `owner` is null for one in the bounce area.
   struct Pin {

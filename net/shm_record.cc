@@ -17,6 +17,7 @@ absl::Status Wrong(absl::string_view what) {
 absl::Status CheckKind(const RecordHead& head) {
   switch (head.kind) {
     case RecordKind::kInline:
+    case RecordKind::kHurried:
       if (head.payload_bytes > kMaxInlineBytes)
         return Wrong(absl::StrCat("it holds ", head.payload_bytes, " bytes of payload"));
       if (head.segment != 0 || head.offset != 0) return Wrong("it holds and describes a payload");
@@ -55,7 +56,7 @@ absl::Status CheckHead(const RecordHead& head, uint64_t available, uint64_t max_
 
 uint64_t RecordBytes(RecordKind kind, uint64_t header_bytes, uint64_t payload_bytes) {
   const uint64_t bytes =
-      sizeof(RecordHead) + header_bytes + (kind == RecordKind::kInline ? payload_bytes : 0);
+      sizeof(RecordHead) + header_bytes + (HoldsPayload(kind) ? payload_bytes : 0);
   return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
 }
 
@@ -71,8 +72,8 @@ absl::StatusOr<Record> ReadRecord(const char* ring, uint64_t ring_bytes, uint64_
   CopyFromRing(ring, ring_bytes, head, &record.head, sizeof(record.head));
   const absl::Status status = CheckHead(record.head, available, max_frame_bytes);
   if (!status.ok()) return status;
-  record.size = record.head.header_bytes +
-                (record.head.kind == RecordKind::kInline ? record.head.payload_bytes : 0);
+  record.size =
+      record.head.header_bytes + (HoldsPayload(record.head.kind) ? record.head.payload_bytes : 0);
   if (record.size > 0) {
     record.bytes = std::shared_ptr<char[]>(new char[record.size]);
     CopyFromRing(ring, ring_bytes, head + sizeof(RecordHead), record.bytes.get(), record.size);

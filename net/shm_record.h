@@ -18,21 +18,27 @@ enum class RecordKind : uint32_t {
   kInline = 1,     // the whole frame follows: header_bytes and then payload_bytes
   kDescribed = 2,  // header_bytes follow; the payload lies in a segment
   kWhole = 3,      // nothing follows; the whole frame, header and payload, lies in a segment
+  kHurried = 4,    // as kInline; the reader may hand it on before frames that were written earlier
 };
+
+// Whether the payload is in the record.
+constexpr bool HoldsPayload(RecordKind kind) {
+  return kind == RecordKind::kInline || kind == RecordKind::kHurried;
+}
 
 struct RecordHead {
   uint32_t bytes = 0;  // of the whole record
   RecordKind kind = RecordKind::kInline;
   uint32_t header_bytes = 0;   // of the encoded frame before its payload; kWhole: 0
-  uint32_t segment = 0;        // where the rest lies; kInline: 0
-  uint64_t offset = 0;         // there, in bytes; kInline: 0
+  uint32_t segment = 0;        // where the rest lies; HoldsPayload: 0
+  uint64_t offset = 0;         // there, in bytes; HoldsPayload: 0
   uint64_t payload_bytes = 0;  // kWhole: of the whole frame
 };
 static_assert(sizeof(RecordHead) == 32, "it is written as it lies in memory");
 
 constexpr size_t kRecordAlignment = 8;
 constexpr uint32_t kMaxRecordHeaderBytes = 16384;  // of header_bytes; longer ones are kWhole
-constexpr uint64_t kMaxInlineBytes = 4096;         // of the payload of a kInline record
+constexpr uint64_t kMaxInlineBytes = 4096;         // of the payload where HoldsPayload
 constexpr uint64_t kMaxRecordBytes = sizeof(RecordHead) + kMaxRecordHeaderBytes + kMaxInlineBytes;
 
 // The segment of a record that says: in the sender's bounce area, in the segment of the rings.

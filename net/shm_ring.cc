@@ -70,7 +70,7 @@ absl::StatusOr<bool> ShmRingWriter::HasRoom(uint64_t bytes) {
 void ShmRingWriter::Write(const RecordHead& head, const Payload& wire) {
   CopyToRing(direction_.ring, direction_.ring_bytes, tail_, &head, sizeof(head));
   uint64_t at = tail_ + sizeof(head);
-  size_t left = head.header_bytes + (head.kind == RecordKind::kInline ? head.payload_bytes : 0);
+  size_t left = head.header_bytes + (HoldsPayload(head.kind) ? head.payload_bytes : 0);
   for (const Payload::Chunk& chunk : wire.chunks()) {
     const size_t size = std::min(left, chunk.size);
     CopyToRing(direction_.ring, direction_.ring_bytes, at, chunk.data, size);

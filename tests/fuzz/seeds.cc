@@ -98,13 +98,14 @@ void AddPayloads(Random& random, const Folder& folder) {
 
 void AddRecords(Random& random, const Folder& folder) {
   constexpr uint8_t kRingBits = 8;  // 16 KiB
-  for (const RecordKind kind : {RecordKind::kInline, RecordKind::kDescribed, RecordKind::kWhole}) {
+  for (const RecordKind kind :
+       {RecordKind::kInline, RecordKind::kDescribed, RecordKind::kWhole, RecordKind::kHurried}) {
     RecordHead head;
     head.kind = kind;
     head.header_bytes = kind == RecordKind::kWhole ? 0 : 24;
-    head.payload_bytes = kind == RecordKind::kInline ? 40 : 70'000;
-    head.segment = kind == RecordKind::kInline ? 0 : 2;
-    head.offset = kind == RecordKind::kInline ? 0 : 4096;
+    head.payload_bytes = HoldsPayload(kind) ? 40 : 70'000;
+    head.segment = HoldsPayload(kind) ? 0 : 2;
+    head.offset = HoldsPayload(kind) ? 0 : 4096;
     head.bytes = static_cast<uint32_t>(RecordBytes(kind, head.header_bytes, head.payload_bytes));
     const uint64_t words[] = {0, 2 * head.bytes};  // head and tail: two of them
     std::string input(reinterpret_cast<const char*>(words), sizeof(words));

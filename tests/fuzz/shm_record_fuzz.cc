@@ -22,7 +22,7 @@ struct Control {
 
 void CheckRecord(const Record& record, uint64_t available) {
   const RecordHead& head = record.head;
-  const bool is_inline = head.kind == RecordKind::kInline;
+  const bool is_inline = HoldsPayload(head.kind);
   WEIR_EXPECT(head.bytes <= available && head.bytes <= kMaxRecordBytes, "within what was written");
   WEIR_EXPECT(head.bytes == RecordBytes(head.kind, head.header_bytes, head.payload_bytes), "bytes");
   WEIR_EXPECT(record.size == head.header_bytes + (is_inline ? head.payload_bytes : 0), "size");

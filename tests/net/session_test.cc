@@ -86,6 +86,54 @@ TEST_F(SessionTest, AQueuedPayloadIsBorrowedAndLetGoWhenTheSessionEnds) {
   EXPECT_EQ(recorder.AwaitClosed().code(), absl::StatusCode::kCancelled);
 }
 
+TEST_F(SessionTest, APayloadThatIsMadeLateArrivesLikeAnother) {
+  Recorder recorder;
+  SessionClient client(Channel(), &loop_, &recorder);
+  ASSERT_TRUE(client.Send(HelloTo(0)).ok());
+  constexpr uint64_t kFrames = 200;
+  for (uint64_t i = 1; i <= kFrames; ++i) {
+    const size_t size = i % 2 == 0 ? 300 : 100000;  // some share a message
+    Payload nowhere;
+    nowhere.Append(nullptr, size, nullptr);
+    const auto make = [size, i] {
+      const auto bytes = std::make_shared<std::string>(size, static_cast<char>(i));
+      Payload made;
+      made.Append(bytes->data(), size / 3, bytes);
+      made.Append(bytes->data() + size / 3, size - size / 3, bytes);
+      return made;
+    };
+    ASSERT_TRUE(client.Send(PushOf(i, std::move(nowhere)), make).ok());
+  }
+  const std::vector<ServerFrame> frames = recorder.Await(kFrames + 1);
+  ASSERT_EQ(frames.size(), kFrames + 1);
+  for (uint64_t i = 1; i <= kFrames; ++i) {
+    const auto& reply = std::get<PushReplyFrame>(frames[i].kind);
+    std::string read(reply.tensor_data.size(), '\0');
+    reply.tensor_data.CopyTo(&read[0]);
+    ASSERT_EQ(read, std::string(i % 2 == 0 ? 300 : 100000, static_cast<char>(i)));
+  }
+}
+
+TEST_F(SessionTest, APayloadIsNotMadeBeforeTheStreamStandsAndLetGoWhenItEnds) {
+  SilentListener silent;
+  Recorder recorder;
+  SessionClient client(MakeChannel(silent.address()), &loop_, &recorder);
+  auto owner = std::make_shared<int>();
+  const std::weak_ptr<int> held = owner;
+  Payload nowhere;
+  nowhere.Append(nullptr, 1 << 20, nullptr);
+  ASSERT_TRUE(client
+                  .Send(PushOf(1, std::move(nowhere)),
+                        [owner = std::move(owner)]() -> Payload {
+                          ADD_FAILURE() << "made for a stream that never stood";
+                          return Payload();
+                        })
+                  .ok());
+  EXPECT_FALSE(held.expired());
+  client.Close();
+  EXPECT_TRUE(held.expired());
+}
+
 TEST_F(SessionTest, TheServerLearnsThatAClientHasGone) {
   Recorder recorder;
   auto client = std::make_unique<SessionClient>(Channel(), &loop_, &recorder);

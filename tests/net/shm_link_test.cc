@@ -107,6 +107,61 @@ TEST(ShmLinkTest, FramesArriveInOrderBothWays) {
   }
 }
 
+TEST(ShmLinkTest, AFrameInAHurryOvertakesWhatWaitsToBeHandedOn) {
+  Ends ends;
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(
+        ends.client
+            ->Send(WireOf("g" + std::to_string(i), std::string(5000, 'p')), 5000, &ends.at_client)
+            .ok());
+  ASSERT_TRUE(ends.client->SendInHurry(WireOf("pull", ""), 0, &ends.at_client).ok());
+  ends.Run();
+  ASSERT_EQ(ends.at_server.wires.size(), 4u);
+  EXPECT_EQ(ends.at_server.Text(0), "pull");
+  EXPECT_EQ(ends.at_server.Text(1).substr(0, 2), "g0");
+  EXPECT_EQ(ends.at_server.Text(3).substr(0, 2), "g2");
+}
+
+TEST(ShmLinkTest, FramesInAHurryOvertakeEightAtATimeSoThatNobodyWaitsForEver) {
+  Ends ends;
+  ASSERT_TRUE(ends.client->Send(WireOf("g0", ""), 0, &ends.at_client).ok());
+  for (int i = 0; i < 10; ++i)
+    ASSERT_TRUE(
+        ends.client->SendInHurry(WireOf("p" + std::to_string(i), ""), 0, &ends.at_client).ok());
+  ends.Run();
+  ASSERT_EQ(ends.at_server.wires.size(), 11u);
+  EXPECT_EQ(ends.at_server.Text(7), "p7");
+  EXPECT_EQ(ends.at_server.Text(8), "g0");
+  EXPECT_EQ(ends.at_server.Text(10), "p9");
+}
+
+TEST(ShmLinkTest, ALargeFrameIsInNoHurry) {
+  Ends ends;
+  ASSERT_TRUE(ends.client->Send(WireOf("g0", ""), 0, &ends.at_client).ok());
+  ASSERT_TRUE(
+      ends.client->SendInHurry(WireOf("g1", std::string(5000, 'p')), 5000, &ends.at_client).ok());
+  ends.Run();
+  ASSERT_EQ(ends.at_server.wires.size(), 2u);
+  EXPECT_EQ(ends.at_server.Text(0), "g0");
+}
+
+TEST(ShmLinkTest, WhatIsReadAheadIsBoundedInFramesAndInBytes) {
+  ShmReadAhead ahead;
+  for (size_t i = 0; i < ShmReadAhead::kMaxFrames; ++i) {
+    EXPECT_FALSE(ahead.full());
+    ahead.Push(ShmInbound::Frame{});
+  }
+  EXPECT_TRUE(ahead.full());
+  while (ahead.Take()) continue;
+  EXPECT_TRUE(ahead.empty());
+  ShmInbound::Frame large;
+  large.copied_bytes = ShmReadAhead::kMaxBytes;
+  ahead.Push(std::move(large));
+  EXPECT_TRUE(ahead.full());
+  EXPECT_TRUE(ahead.Take().has_value());
+  EXPECT_FALSE(ahead.full());
+}
+
 TEST(ShmLinkTest, AFrameThatIsSeenBeforeTheWordThatTheLinkIsUpIsNoLie) {
   const SocketPlace place;
   const auto listener = *ShmListener::Listen(place.path(), {});

@@ -169,7 +169,7 @@ TEST(ShmRecordTest, NumbersThatContradictEachOtherAreRefused) {
   head.header_bytes = 100000;
   head.bytes = static_cast<uint32_t>(RecordBytes(head.kind, 100000, 0));
   EXPECT_TRUE(absl::IsInvalidArgument(Verdict(head)));
-  for (const uint32_t kind : {0u, 4u, 0xffffffffu}) {
+  for (const uint32_t kind : {0u, 5u, 0xffffffffu}) {
     head = good;
     head.kind = static_cast<RecordKind>(kind);
     EXPECT_TRUE(absl::IsInvalidArgument(Verdict(head))) << kind;
@@ -210,10 +210,10 @@ TEST(ShmRecordTest, AnyBytesAndAnyIndexesAreReadWithinTheRing) {
     for (size_t j = 0; j < sizeof(head); ++j) bytes[j] = static_cast<unsigned char>(random());
     const bool plausible = random() % 2 == 0;
     if (plausible) {  // so that more than the first check is reached
-      head.kind = static_cast<RecordKind>(1 + random() % 3);
+      head.kind = static_cast<RecordKind>(1 + random() % 4);
       head.header_bytes = static_cast<uint32_t>(random() % 20000);
       head.payload_bytes = random() % 5000;
-      if (head.kind == RecordKind::kInline) head.segment = 0, head.offset = 0;
+      if (HoldsPayload(head.kind)) head.segment = 0, head.offset = 0;
       if (head.kind == RecordKind::kWhole) head.header_bytes = 0;
       head.bytes = static_cast<uint32_t>(
           RecordBytes(head.kind, head.header_bytes, head.payload_bytes) + 8 * (random() % 2));
