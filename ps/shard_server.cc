@@ -15,12 +15,8 @@ namespace {
 
 constexpr int kMaxJobThreads = 256;
 
-// For how many rounds one keeps the turn; see Drive. A caller in a hurry to report that the server
-// lives sees to its own event. One that received a frame also does what that has caused, which is
-// seldom more than a few jobs, and is back at its sockets within some ten milliseconds.
-constexpr size_t kCallersRounds = 1;
-constexpr size_t kReceiversRounds = 64;
-constexpr size_t kAllRounds = ~size_t{0};
+// A job of fewer elements is done before another thread wakes up.
+constexpr uint64_t kWorthAThread = uint64_t{64} << 10;
 
 absl::Time SteadyNow() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
@@ -57,7 +53,7 @@ absl::Status ShardServer::Start() {
   if (options_.job_threads > 0) {
     job_threads_ = std::make_unique<JobThreads>(name, options_.job_threads,
                                                 [this](uint64_t job, const JobResult& result) {
-                                                  Post(JobDone{job, result});
+                                                  Post(JobDone{job, result}, kJobThreads);
                                                 });
   }
   loop_ = std::thread([this] { Loop(); });
@@ -81,7 +77,7 @@ absl::Status ShardServer::Install(const Layout& layout) {
   RunInTurn([&] {
     status = shard_.Install(layout, options_.clock(), &effects_);
     max_requests_ = std::max(max_requests_.load(), shard_.max_requests());
-    Perform();
+    Perform(/*shares=*/true);
   });
   return status;
 }
@@ -98,11 +94,22 @@ ShardStatus ShardServer::status() {
   return status;
 }
 
-void ShardServer::OnOpen(SessionId id, const std::string&) { Post(Opened{id}); }
-void ShardServer::OnSent(SessionId id, uint64_t payload_bytes) { Post(Taken{id, payload_bytes}); }
-void ShardServer::OnClosed(SessionId id) { Post(Ended{id}); }
+void ShardServer::OnOpen(SessionId id, const std::string&) { Post(Opened{id}, kReceivers); }
+void ShardServer::OnSent(SessionId id, uint64_t payload_bytes) {
+  Post(Taken{id, payload_bytes}, kReceivers);
+}
+void ShardServer::OnClosed(SessionId id) { Post(Ended{id}, kReceivers); }
 
 void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
+  Arrive(Arrived{id, std::move(frame), /*shared=*/false}, wire_bytes);
+}
+
+void ShardServer::OnSharedFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) {
+  Arrive(Arrived{id, std::move(frame), /*shared=*/true}, wire_bytes);
+}
+
+void ShardServer::Arrive(Arrived arrived, size_t wire_bytes) {
+  const SessionId id = arrived.id;
   const ShardLimits& limits = options_.shard.limits;
   bool flood = false;
   bool drive = false;
@@ -116,17 +123,17 @@ void ShardServer::OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) 
     if (!flood) {
       ++load.frames;
       load.bytes += wire_bytes;
-      mailbox_.push_back(Arrived{id, std::move(frame)});
+      mailbox_.push_back(std::move(arrived));
       drive = TryTakeTurn();
     }
   }
-  if (drive) Drive(kReceiversRounds);
+  if (drive) Drive(kReceivers);
   if (!flood) return;
   outlet_->Close(
       id, absl::ResourceExhaustedError("more frames in flight than the session has credit for"));
 }
 
-void ShardServer::Post(Event event) {
+void ShardServer::Post(Event event, const Stint& stint) {
   bool drive = false;
   {
     absl::MutexLock lock(&mu_);
@@ -134,7 +141,7 @@ void ShardServer::Post(Event event) {
     mailbox_.push_back(std::move(event));
     drive = TryTakeTurn();
   }
-  if (drive) Drive(kReceiversRounds);
+  if (drive) Drive(stint);
 }
 
 bool ShardServer::TryTakeTurn() {
@@ -164,9 +171,9 @@ void ShardServer::RunInTurn(const std::function<void()>& run) {
   if (!running) {
     run();
     absl::MutexLock lock(&mu_);
-    return GiveTurnBack();
+    return GiveTurnBack(kOwn);
   }
-  if (drive) return Drive(kCallersRounds);
+  if (drive) return Drive(kCallers);
   done.WaitForNotification();
 }
 
@@ -196,36 +203,38 @@ void ShardServer::Loop() {
       if (called && !HasWork() && Patience() > absl::ZeroDuration()) continue;  // wait anew
       turn_ = true;
     }
-    Drive(kAllRounds);
+    Drive(kOwn);
   }
 }
 
-void ShardServer::GiveTurnBack() {
+void ShardServer::GiveTurnBack(const Stint& stint) {
   deadline_ = shard_.NextDeadline();
-  jobs_left_ = !jobs_.empty() && !stopping_;
+  jobs_left_ = HasJob(stint) && !stopping_;
   turn_ = false;
 }
 
-void ShardServer::Drive(size_t rounds) {
+void ShardServer::Drive(const Stint& stint) {
   for (size_t round = 0;; ++round) {
     TickIfDue();
     {
       absl::MutexLock lock(&mu_);
-      const bool idle = mailbox_.empty() && (jobs_.empty() || stopping_);
-      if (idle || round == rounds) return GiveTurnBack();
+      const bool idle = mailbox_.empty() && (!HasJob(stint) || stopping_);
+      if (idle || round == stint.rounds) return GiveTurnBack(stint);
       events_.swap(mailbox_);
       load_.clear();
     }
     for (Event& event : events_) Handle(std::move(event));
     events_.clear();
-    RunOneJob();
+    RunOneJob(stint);
   }
 }
 
 void ShardServer::Handle(Event event) {
   const absl::Time now = options_.clock();
+  bool shares = true;
   if (auto* call = std::get_if<Call>(&event)) return call->run();
   if (auto* arrived = std::get_if<Arrived>(&event)) {
+    shares = arrived->shared;
     shard_.OnFrame(arrived->id, std::move(arrived->frame), now, &effects_);
   } else if (auto* taken = std::get_if<Taken>(&event)) {
     shard_.OnSent(taken->id, taken->payload_bytes, now, &effects_);
@@ -236,32 +245,46 @@ void ShardServer::Handle(Event event) {
   } else if (auto* ended = std::get_if<Ended>(&event)) {
     shard_.OnClosed(ended->id, now, &effects_);
   }
-  Perform();
+  Perform(shares);
 }
 
 void ShardServer::TickIfDue() {
   const absl::Time now = options_.clock();
   if (shard_.NextDeadline() > now) return;
   shard_.OnTick(now, &effects_);
-  Perform();
+  Perform(/*shares=*/true);
 }
 
-void ShardServer::RunOneJob() {
-  if (jobs_.empty()) return;
-  Job job = std::move(jobs_.front());
-  jobs_.pop_front();
-  const JobResult result = RunJob(job);
-  const uint64_t id = job.id;
-  job = Job();  // lets go of the payload
+bool ShardServer::HasJob(const Stint& stint) const {
+  if (!jobs_.empty()) return true;
+  return job_threads_ != nullptr && !stint.is_job_thread && job_threads_->HasExcess();
+}
+
+absl::optional<Job> ShardServer::TakeJob(const Stint& stint) {
+  if (!jobs_.empty()) {
+    absl::optional<Job> job = std::move(jobs_.front());
+    jobs_.pop_front();
+    return job;
+  }
+  if (job_threads_ == nullptr || stint.is_job_thread) return absl::nullopt;
+  return job_threads_->TakeExcess();
+}
+
+void ShardServer::RunOneJob(const Stint& stint) {
+  absl::optional<Job> job = TakeJob(stint);
+  if (!job) return;
+  const JobResult result = RunJob(*job);
+  const uint64_t id = job->id;
+  job.reset();  // lets go of the payload
   shard_.OnJobDone(id, result, options_.clock(), &effects_);
-  Perform();
+  Perform(/*shares=*/true);
 }
 
-void ShardServer::Perform() {
+void ShardServer::Perform(bool shares) {
   for (Effects::Send& send : effects_.sends) outlet_->Send(send.session, std::move(send.frame));
   for (Effects::Close& close : effects_.closes) outlet_->Close(close.session, close.status);
   for (Job& job : effects_.jobs) {
-    if (job_threads_ != nullptr) {
+    if (shares && job_threads_ != nullptr && job.count >= kWorthAThread) {
       job_threads_->Submit(std::move(job));
     } else {
       jobs_.push_back(std::move(job));

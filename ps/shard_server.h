@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "core/arena.h"
 #include "core/buffer.h"
 #include "net/session_host.h"
@@ -44,7 +45,10 @@ class SessionOutlet {
 // a frame is handled, applied and answered on the thread that received it, without a hand-over.
 // Nobody waits for the turn but Install, totals and status. What one session may have in the
 // mailbox is bounded by its credits, and more closes the session. Jobs run in the turn, between
-// events, or on `job_threads` threads. Whoever brings an event has sockets to read, or a lease to
+// events; where there are `job_threads`, large ones wait for these, and the turn runs only what
+// they will not come to soon. Not so the job of a frame that came by OnFrame: its gradient has just
+// been through the receiver's cache, and over sockets the hand-over cost an eighth of the
+// throughput (docs/performance.md). Whoever brings an event has sockets to read, or a lease to
 // renew, so that it keeps the turn for a bounded number of rounds; a thread of the server's own,
 // "ps-N", handles what is left then, the first weights of a large model say, and keeps the
 // deadlines. Time is a steady clock. The outlet may call OnSent and OnClosed from within; other
@@ -56,7 +60,7 @@ class ShardServer : public SessionHandler {
  public:
   struct Options {
     ShardOptions shard;
-    int job_threads = 0;                // 0: jobs run in the turn
+    int job_threads = 0;                // beside the turn; see JobThreadsFor
     std::shared_ptr<Arena> arena;       // where weights lie, as far as it reaches; null: the heap
     std::function<absl::Time()> clock;  // for tests; not set: steady, and it must not go back
   };
@@ -86,6 +90,7 @@ class ShardServer : public SessionHandler {
 
   void OnOpen(SessionId id, const std::string& peer) override;
   void OnFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) override;
+  void OnSharedFrame(SessionId id, ClientFrame&& frame, size_t wire_bytes) override;
   void OnSent(SessionId id, uint64_t payload_bytes) override;
   void OnClosed(SessionId id) override;
 
@@ -96,6 +101,7 @@ class ShardServer : public SessionHandler {
   struct Arrived {
     SessionId id;
     ClientFrame frame;
+    bool shared;  // came by OnSharedFrame
   };
   struct Taken {
     SessionId id;
@@ -121,7 +127,9 @@ class ShardServer : public SessionHandler {
 
   ShardServer(Options options, SessionOutlet* outlet);
 
-  void Post(Event event) ABSL_LOCKS_EXCLUDED(mu_);
+  struct Stint;
+  void Arrive(Arrived arrived, size_t wire_bytes) ABSL_LOCKS_EXCLUDED(mu_);
+  void Post(Event event, const Stint& stint) ABSL_LOCKS_EXCLUDED(mu_);
   // Runs `run` in the turn and returns when it has run.
   void RunInTurn(const std::function<void()>& run) ABSL_LOCKS_EXCLUDED(mu_);
   // Takes the turn if it is free and there is something to do.
@@ -134,16 +142,33 @@ class ShardServer : public SessionHandler {
   void Loop() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Duration Patience() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // For how long one keeps the turn.
+  struct Stint {
+    size_t rounds;
+    bool is_job_thread;  // which has jobs of its own: what is too much for these is not for it
+  };
+  static constexpr size_t kAllRounds = ~size_t{0};
+  // A caller in a hurry to report that the server lives sees to its own event. One that received a
+  // frame also does what that has caused, which is seldom more than a few jobs, and is back at its
+  // sockets within some ten milliseconds.
+  static constexpr Stint kCallers{1, false};
+  static constexpr Stint kReceivers{64, false};
+  static constexpr Stint kJobThreads{64, true};
+  static constexpr Stint kOwn{kAllRounds, false};
+
   // REQUIRES, for all that follow: this thread has the turn.
   // Handles events and jobs until there are none, at most `rounds` times all that has come and a
   // job, and gives the turn back.
-  void Drive(size_t rounds) ABSL_LOCKS_EXCLUDED(mu_);
-  void GiveTurnBack() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Drive(const Stint& stint) ABSL_LOCKS_EXCLUDED(mu_);
+  void GiveTurnBack(const Stint& stint) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Handle(Event event);
   void TickIfDue();
-  void RunOneJob();
-  // Carries out and clears `effects_`.
-  void Perform();
+  // There is a job to be run in the turn.
+  bool HasJob(const Stint& stint) const;
+  absl::optional<Job> TakeJob(const Stint& stint);
+  void RunOneJob(const Stint& stint);
+  // Carries out and clears `effects_`. `shares`: large jobs may wait for the threads.
+  void Perform(bool shares);
 
   const Options options_;
   SessionOutlet* const outlet_;
@@ -160,7 +185,7 @@ class ShardServer : public SessionHandler {
 
   mutable absl::Mutex mu_;
   bool turn_ ABSL_GUARDED_BY(mu_) = false;       // somebody has it
-  bool jobs_left_ ABSL_GUARDED_BY(mu_) = false;  // while nobody has it: jobs_ is not empty
+  bool jobs_left_ ABSL_GUARDED_BY(mu_) = false;  // while nobody has it: as HasJob when it was left
   // While nobody has the turn: the shard's next deadline; and the one that ps-N waits for.
   absl::Time deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   absl::Time awaited_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();

@@ -316,6 +316,38 @@ TEST_P(ShardServerTest, DeadlinesAreKeptWithoutAnyEvent) {
   EXPECT_EQ(outlet.WaitForClose(1).code(), absl::StatusCode::kDeadlineExceeded);
 }
 
+// Large enough for another thread to be worth its while.
+constexpr uint64_t kLargeSlice = 64 << 10;
+
+ClientFrame LargePush(uint64_t sequence, uint64_t slice) {
+  const auto gradient = std::make_shared<std::vector<float>>(kLargeSlice, 1.0f);
+  PushFrame push = PushOf(0, sequence, 0);
+  push.offset = slice * kLargeSlice;
+  push.count = kLargeSlice;
+  push.gradient = Payload();
+  push.gradient.Append(reinterpret_cast<const char*>(gradient->data()), kLargeSlice * sizeof(float),
+                       gradient);
+  return FrameOf(sequence + 1, std::move(push));
+}
+
+TEST_P(ShardServerTest, LargePushesInSharedMemoryAreSharedWithTheThreadsAndAllAnswered) {
+  constexpr uint64_t kSlices = 8;
+  constexpr uint64_t kPushes = 200;
+  ASSERT_TRUE(server->Start().ok());
+  const auto layout =
+      MakeLayout({{"w", {kSlices * kLargeSlice}, {}}}, kLargeSlice * sizeof(float), 1, 1);
+  ASSERT_TRUE(server->Install(*layout).ok());
+  while (!server->serving()) std::this_thread::yield();
+  Connect(1, 0);
+  for (uint64_t i = 1; i <= kPushes; ++i)
+    server->OnSharedFrame(1, LargePush(i, i % kSlices), kLargeSlice * sizeof(float));
+  for (uint64_t i = 1; i <= kPushes; ++i) {
+    EXPECT_EQ(std::get<PushReplyFrame>(outlet.Wait(1, i + 1).kind).outcome, Outcome::kApplied);
+  }
+  EXPECT_EQ(server->totals().applied, kPushes);
+  EXPECT_EQ(server->status().step, kPushes / kSlices);
+}
+
 INSTANTIATE_TEST_SUITE_P(JobThreads, ShardServerTest, testing::Values(0, 2),
                          [](const testing::TestParamInfo<int>& info) {
                            return info.param == 0 ? std::string("InTheTurn")
