@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -42,6 +43,8 @@ struct ClientOptions {
   absl::Duration max_backoff = absl::Seconds(2);  // ... up to this; jittered down to a half of it
   size_t max_calls = 1024;
   size_t max_tickets = 64;
+  // Whoever sends the frames can call SendEffect::encode.
+  bool encodes_late = false;
 };
 
 // What the client wants done, in order.
@@ -62,6 +65,11 @@ struct SendEffect {
   uint64_t connection = 0;
   uint32_t shard = 0;
   ClientFrame frame;
+  // With ClientOptions::encodes_late only: makes the payload of the frame, which until then tells
+  // its size but has no bytes, when the transport is ready for it: so it is read while it is still
+  // in the caches, and the first slice does not wait for the encoding of the last. From any thread
+  // while the pool lives.
+  std::function<Payload()> encode;
 };
 // Write `payload`, decoded, to the caller's memory at `to`, before the Complete of `call`:
 // DeliverValues does it.

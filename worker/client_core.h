@@ -168,10 +168,11 @@ class Client::Core {
   void PumpSmallReads(ShardLink& session, size_t shard);
   void SendRequest(uint64_t id, ClientRequest& request, ShardLink& session, size_t shard);
   bool TensorOnShard(uint32_t tensor, size_t shard) const;
-  ClientFrame MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session);
-  PushFrame MakePush(const ClientRequest& request);
-  Payload MakeGradient(const ClientCall& call, const ClientPiece& piece);
-  Payload EncodeGradient(const ClientCall& call, const ClientPiece& piece);
+  void MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session,
+                 SendEffect* send);
+  PushFrame MakePush(const ClientRequest& request, SendEffect* send);
+  Payload MakeGradient(const ClientCall& call, const ClientPiece& piece, SendEffect* send);
+  Payload EncodeGradient(const ClientCall& call, const ClientPiece& piece, SendEffect* send);
   void Queue(uint64_t id, ClientRequest& request);
   void Delay(uint64_t id, ClientRequest& request, absl::Duration wait);
   void Detach(
@@ -214,6 +215,7 @@ class Client::Core {
   BufferPool* const pool_;
   Backoff backoff_;
   Sequences sequences_;
+  uint64_t next_batch_ = 0;  // as PullResult::next_batch; of this epoch
   GradientEncoder encoder_;
 
   // Of the event being handled.

@@ -230,14 +230,17 @@ void Client::Core::SendRequest(uint64_t id, ClientRequest& request, ShardLink& s
   session.small_reads.erase({request.order, id});
   session.credits.Take(request.need);
   request.state = ClientRequest::State::kSent;
-  effects_->push_back(SendEffect{session.connection, static_cast<uint32_t>(shard),
-                                 MakeFrame(id, request, session)});
+  SendEffect send;
+  send.connection = session.connection;
+  send.shard = static_cast<uint32_t>(shard);
+  MakeFrame(id, request, session, &send);
+  effects_->push_back(std::move(send));
 }
 
-ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
-                                    const ShardLink& session) {
+void Client::Core::MakeFrame(uint64_t id, const ClientRequest& request, const ShardLink& session,
+                             SendEffect* send) {
   const ClientCall& call = calls_.at(request.call);
-  ClientFrame frame;
+  ClientFrame& frame = send->frame;
   frame.request_id = id;
   frame.epoch = epoch_;
   const int64_t left_ms = absl::ToInt64Milliseconds(call.deadline - now_);
@@ -270,7 +273,7 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
       break;
     }
     case ClientRequestKind::kPush:
-      frame.kind = MakePush(request);
+      frame.kind = MakePush(request, send);
       break;
     case ClientRequestKind::kPutState: {
       PutStateFrame put;
@@ -290,7 +293,6 @@ ClientFrame Client::Core::MakeFrame(uint64_t id, const ClientRequest& request,
       frame.kind = LeaveFrame{};
       break;
   }
-  return frame;
 }
 
 bool Client::Core::TensorOnShard(uint32_t tensor, size_t shard) const {
@@ -301,7 +303,7 @@ bool Client::Core::TensorOnShard(uint32_t tensor, size_t shard) const {
   return false;
 }
 
-PushFrame Client::Core::MakePush(const ClientRequest& request) {
+PushFrame Client::Core::MakePush(const ClientRequest& request, SendEffect* send) {
   const ClientCall& call = calls_.at(request.call);
   const PushOptions& options = call.push_options;
   const ClientPiece& piece = call.pieces[request.piece];
@@ -325,13 +327,14 @@ PushFrame Client::Core::MakePush(const ClientRequest& request) {
   push.codec = slices_.codec(piece.slice).push;
   if (call.want_values) push.values_codec = slices_.codec(piece.slice).pull;
   push.learning_rate = options.learning_rate;
-  if (options.examples != 0) push.gradient = MakeGradient(call, piece);
+  if (options.examples != 0) push.gradient = MakeGradient(call, piece, send);
   return push;
 }
 
 // The slice's part of the gradient: borrowed from its owner, or a copy.
-Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& piece) {
-  if (slices_.codec(piece.slice).push != Codec::kF32) return EncodeGradient(call, piece);
+Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& piece,
+                                   SendEffect* send) {
+  if (slices_.codec(piece.slice).push != Codec::kF32) return EncodeGradient(call, piece, send);
   const size_t bytes = slices_.bytes(piece.slice);
   const char* gradient = static_cast<const char*>(call.pushes[piece.entry].gradient.data);
   const char* from = gradient + slices_.slice(piece.slice).offset * sizeof(float);
@@ -350,12 +353,20 @@ Payload Client::Core::MakeGradient(const ClientCall& call, const ClientPiece& pi
 }
 
 // (Writing it down in fewer bits is the encoding and no copy.)
-Payload Client::Core::EncodeGradient(const ClientCall& call, const ClientPiece& piece) {
+Payload Client::Core::EncodeGradient(const ClientCall& call, const ClientPiece& piece,
+                                     SendEffect* send) {
   const auto* gradient = static_cast<const float*>(call.pushes[piece.entry].gradient.data);
-  Payload encoded = encoder_.Encode(call.sequence, slices_.slice(piece.slice),
-                                    slices_.codec(piece.slice), gradient);
-  statistics_.traffic.sent_bytes += encoded.size();
-  return encoded;
+  const SliceSpec& slice = slices_.slice(piece.slice);
+  const TensorCodec& codec = slices_.codec(piece.slice);
+  statistics_.traffic.sent_bytes += slices_.push_bytes(piece.slice);
+  // A gradient without an owner may be gone when the call has ended.
+  const std::shared_ptr<const void>& owner = call.owners[piece.entry];
+  if (!options_.encodes_late || owner == nullptr || !GradientEncoder::CanWait(codec))
+    return encoder_.Encode(call.sequence, slice, codec, gradient);
+  send->encode = encoder_.Later(slice, codec, gradient, owner);
+  Payload nowhere;
+  nowhere.Append(nullptr, slices_.push_bytes(piece.slice), nullptr);
+  return nowhere;
 }
 
 absl::Time Client::Core::NextTick() const {

@@ -21,6 +21,11 @@ constexpr size_t kCallersEvents = 16;
 constexpr size_t kReceiversEvents = 256;
 constexpr size_t kNoEvents = 0;
 
+ClientOptions WithLateEncoding(ClientOptions options) {
+  options.encodes_late = true;
+  return options;
+}
+
 ChannelOptions PayloadChannel() {
   ChannelOptions options;
   options.carries_payloads = true;
@@ -90,7 +95,7 @@ DataLoop::DataLoop(Options options)
     : options_(std::move(options)),
       start_time_(absl::Now()),
       pool_(BufferPool::kNoLimit, options_.shm != nullptr ? options_.shm->arena() : nullptr),
-      client_(options_.client, &pool_),
+      client_(WithLateEncoding(options_.client), &pool_),
       loop_([this] {
         CompletionLoop::Options loop;
         loop.thread_name = "weir-data";
@@ -367,7 +372,8 @@ void DataLoop::Greeted(uint64_t connection) {
 void DataLoop::Send(SendEffect* send) {
   const auto at = connections_.find(send->connection);
   if (at == connections_.end()) return;
-  const absl::Status status = at->second->session().Send(std::move(send->frame));
+  const absl::Status status =
+      at->second->session().Send(std::move(send->frame), std::move(send->encode));
   if (status.ok() || absl::IsUnavailable(status)) return;  // UNAVAILABLE: OnClosed is on its way
   Say(LogLevel::kError, absl::StrCat("a frame for shard ", send->shard,
                                      " could not be sent: ", std::string(status.message())));

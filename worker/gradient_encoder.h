@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -37,6 +39,13 @@ class GradientEncoder {
   // `gradient` is the tensor's first element. REQUIRES: codec.push is not f32.
   Payload Encode(uint64_t sequence, const SliceSpec& slice, const TensorCodec& codec,
                  const float* gradient);
+
+  // What encodes the slice when it is called, to the bytes that Encode gives, from any thread while
+  // the pool lives; it holds `owner`, which keeps the gradient. REQUIRES: CanWait(codec).
+  std::function<Payload()> Later(const SliceSpec& slice, const TensorCodec& codec,
+                                 const float* gradient, std::shared_ptr<const void> owner) const;
+  // Without error feedback the encoding depends on the gradient alone.
+  static bool CanWait(const TensorCodec& codec) { return !codec.error_feedback; }
 
   // Drops the encoded slices of the sequences that are not open any more.
   void DropClosed(const Sequences& sequences);

@@ -222,6 +222,67 @@ TEST_F(ClientCodecTest, ANewEpochForgetsWhatWasLost) {
   EXPECT_EQ(PushedB(0), Encoded(Codec::kInt8, {127, 0, 0, 0}));
 }
 
+// "a", without feedback, and "b", with it, pushed from memory that is owned, or not.
+class LateEncodingTest : public ClientCodecTest {
+ protected:
+  std::vector<SendEffect> PushesOf(uint32_t tensor, std::shared_ptr<const void> owner) {
+    options_.encodes_late = true;
+    Start();
+    ClientEffects effects;
+    PushOptions options;
+    options.examples = 1;
+    client_->Push(99, {{tensor, tensor == 0 ? GradientA() : GradientB()}}, {std::move(owner)},
+                  options, /*want_values=*/false, now_, &effects);
+    std::vector<SendEffect> sends;
+    for (ClientEffect& effect : effects) {
+      if (auto* send = std::get_if<SendEffect>(&effect)) sends.push_back(std::move(*send));
+    }
+    return sends;
+  }
+};
+
+TEST_F(LateEncodingTest, AnOwnedGradientIsEncodedWhenItsFrameIsWritten) {
+  gradient_a_ = {1.001f, 2, 3, 4, 5, 6, 7, 8};
+  const auto owner = std::make_shared<int>();
+  std::vector<SendEffect> sends = PushesOf(0, owner);
+  ASSERT_EQ(sends.size(), 2u);
+  EXPECT_EQ(std::get<PushFrame>(sends[0].frame.kind).gradient.size(), 8u);
+  EXPECT_EQ(client_->statistics().traffic.sent_bytes, 16u);
+  ASSERT_TRUE(sends[0].encode && sends[1].encode);
+  EXPECT_EQ(Bytes(sends[0].encode()), Encoded(Codec::kBf16, {1.001f, 2, 3, 4}));
+  EXPECT_EQ(Bytes(sends[1].encode()), Encoded(Codec::kBf16, {5, 6, 7, 8}));
+}
+
+TEST_F(LateEncodingTest, TheOwnerIsHeldUntilTheFrameIsGoneAlsoWhenTheCallHasEnded) {
+  auto owner = std::make_shared<int>();
+  const std::weak_ptr<int> held = owner;
+  std::vector<SendEffect> sends = PushesOf(0, std::move(owner));
+  ClientEffects effects;
+  client_->Cancel(99, now_, &effects);
+  effects.clear();
+  EXPECT_FALSE(held.expired());
+  sends.clear();
+  EXPECT_TRUE(held.expired());
+}
+
+TEST_F(LateEncodingTest, AGradientWithoutAnOwnerIsEncodedAtOnceForItMayBeGoneLater) {
+  gradient_a_ = {1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<SendEffect> sends = PushesOf(0, nullptr);
+  ASSERT_EQ(sends.size(), 2u);
+  EXPECT_FALSE(sends[0].encode);
+  EXPECT_EQ(Bytes(std::get<PushFrame>(sends[0].frame.kind).gradient),
+            Encoded(Codec::kBf16, {1, 2, 3, 4}));
+}
+
+TEST_F(LateEncodingTest, WithErrorFeedbackAGradientIsEncodedAtOnceInTheOrderOfThePushes) {
+  gradient_b_ = {127, 0.4f, 0.4f, 0};
+  const std::vector<SendEffect> sends = PushesOf(1, std::make_shared<int>());
+  ASSERT_EQ(sends.size(), 1u);
+  EXPECT_FALSE(sends[0].encode);
+  EXPECT_EQ(Bytes(std::get<PushFrame>(sends[0].frame.kind).gradient),
+            Encoded(Codec::kInt8, {127, 0, 0, 0}));
+}
+
 TEST(GradientEncoderTest, OnlyFeedbackKeepsAnything) {
   BufferPool pool;
   GradientEncoder encoder(&pool);
