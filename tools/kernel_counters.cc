@@ -71,6 +71,21 @@ absl::StatusOr<TcpCounts> ReadTcpCounts() {
   return ParseTcpCounts(*text);
 }
 
+absl::StatusOr<TcpCounts> ReadTcpCountsOf(const std::vector<pid_t>& others) {
+  auto sum = ReadTcpCounts();
+  for (const pid_t pid : others) {
+    if (!sum.ok()) break;
+    const auto text = ReadAll(absl::StrCat("/proc/", pid, "/net/snmp").c_str());
+    if (!text.ok()) return text.status();
+    const auto one = ParseTcpCounts(*text);
+    if (!one.ok()) return one.status();
+    sum->active_opens += one->active_opens;
+    sum->passive_opens += one->passive_opens;
+    sum->retransmitted += one->retransmitted;
+  }
+  return sum;
+}
+
 const char* NetworkScopeName(NetworkScope scope) {
   return scope == NetworkScope::kPrivate ? "private" : "shared";
 }

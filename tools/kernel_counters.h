@@ -2,7 +2,10 @@
 #ifndef WEIR_TOOLS_KERNEL_COUNTERS_H_
 #define WEIR_TOOLS_KERNEL_COUNTERS_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -30,6 +33,10 @@ absl::StatusOr<TcpCounts> ParseTcpCounts(absl::string_view snmp);
 // The counts of the network namespace that the calling thread is in. What the file system said.
 absl::StatusOr<TcpCounts> ReadTcpCounts();
 
+// The same of this process's network namespace and of those of `others`, added: a connection from
+// one to another counts once as opened and once as taken. NOT_FOUND: one of them is gone.
+absl::StatusOr<TcpCounts> ReadTcpCountsOf(const std::vector<pid_t>& others);
+
 // Whose connections ReadTcpCounts counts. Kernels count by network namespace, not by process: where
 // a load test may not have one of its own (tools/private_network.h), what it counts is at least its
 // own connections, and the reuse that follows is at most too low.
@@ -39,8 +46,9 @@ enum class NetworkScope {
 };
 const char* NetworkScopeName(NetworkScope scope);  // "private", "shared"
 
-// 1 - connections opened / exchanges, at least 0. Opened: the larger of the two sides' counts.
-// 0 exchanges: 0.
+// 1 - connections opened / exchanges, at least 0. Opened: the larger of the two sides' counts. An
+// exchange is a request and its answer. 0 exchanges: 0. Connections that are not TCP's (a Unix
+// socket to a server on the same machine) are not counted.
 double ConnectionReuse(const TcpCounts& opened, uint64_t exchanges);
 
 }  // namespace weir

@@ -71,8 +71,13 @@ absl::Status LoadCluster::Run(const BlockedSignals& signals) {
   signals_fd_ = signalfd(-1, &signals.set(), SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals_fd_ < 0 || pipe2(marks_fds_, O_CLOEXEC | O_NONBLOCK) != 0)
     status = absl::ErrnoToStatus(errno, "load test: no descriptor");
+  const auto before = ReadTcpCountsOf(spec_.namespaces);
+  if (status.ok()) status = before.status();
   if (status.ok()) status = Start();
   while (status.ok() && !WorkersEnded()) status = Loop();
+  const auto after = ReadTcpCountsOf(spec_.namespaces);
+  if (status.ok()) status = after.status();
+  if (status.ok()) opened_ = Since(*before, *after);
   TakeMarks();
   EndAll(kGrace);
   for (Process& process : processes_) {

@@ -18,6 +18,7 @@
 #include "launcher/plan.h"
 #include "launcher/process_end.h"
 #include "launcher/topology.h"
+#include "tools/kernel_counters.h"
 
 namespace weir {
 
@@ -42,7 +43,9 @@ struct ClusterSpec {
   std::vector<std::pair<std::string, std::string>> env;  // of every process, beside the usual
   bool workers_only = false;                             // neither that nor coordinator and servers
   std::function<ProcessSeat(const PlannedProcess&)> seat;  // none: everything on this host
-  absl::Duration limit = absl::Minutes(30);                // of all of it, then it is ended
+  // Processes, one in each other network namespace that the seats name.
+  std::vector<pid_t> namespaces;
+  absl::Duration limit = absl::Minutes(30);  // of all of it, then it is ended
 };
 
 // What the kernel counted for one process while the load that counts ran: between the marks
@@ -97,6 +100,10 @@ class LoadCluster {
 
   int signal() const { return signal_; }
 
+  // After Run: the TCP connections that were opened from before its first process started until all
+  // workers had ended, in this process's network namespace and in those of `spec.namespaces`.
+  const TcpCounts& opened() const { return opened_; }
+
   // After Run: one for each server and worker, in the order of the plan.
   const std::vector<ProcessUsage>& usage() const { return usage_; }
 
@@ -128,6 +135,7 @@ class LoadCluster {
   std::string coordinator_;  // or peer: where it listens
   std::vector<Process> processes_;
   std::vector<ProcessUsage> usage_;
+  TcpCounts opened_;
   std::string marks_;  // an unfinished line
   int marks_fds_[2] = {-1, -1};
   int signals_fd_ = -1;

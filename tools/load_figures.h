@@ -30,8 +30,8 @@ struct LoadFigures {
   double loaded_pull_us_p99 = kNotMeasured;  // the same while push-pulls are under way
   double changed_pull_ms_p50 = kNotMeasured;
   double unchanged_pull_ms_p50 = kNotMeasured;
-  double unchanged_speedup = kNotMeasured;  // the former over the latter
-  double connection_reuse = kNotMeasured;
+  double unchanged_speedup = kNotMeasured;    // the former over the latter
+  double connection_reuse = kNotMeasured;     // see kernel_counters.h; of all phases
   double copies_per_byte = kNotMeasured;      // of the workers: payload bytes copied / moved
   double worker_cpu_s_per_gb = kNotMeasured;  // all workers; of the counted steps
   double server_cpu_s_per_gb = kNotMeasured;

@@ -34,6 +34,7 @@ constexpr NamedCount kSums[] = {
     {"applied", &LoadReport::applied},
     {"stale", &LoadReport::stale},
     {"resync_bytes", &LoadReport::resync_bytes},
+    {"exchanges", &LoadReport::exchanges},
     {"checked", &LoadReport::checked},
     {"wrong", &LoadReport::wrong},
 };

@@ -36,6 +36,7 @@ struct LoadReport {
   uint64_t stale = 0;
   uint64_t resync_bytes = 0;
   double conflict_seconds = 0;  // the longest of a worker's
+  uint64_t exchanges = 0;       // tensors, or ranges of one, asked for or pushed, and answered
   uint64_t checked = 0;         // values compared to the formula
   uint64_t wrong = 0;           // values or outcomes that were not what the formula says
 };

@@ -57,7 +57,7 @@ std::string TopologyText(const LoadRow& row) {
 std::vector<std::string> LoadSettings(const LoadRow& row,
                                       const std::vector<std::string>& worker_command) {
   std::vector<std::string> settings = {
-      "consistency.mode=asp", "train.optimizer.type=sgd",
+      "consistency.mode=asp", "restart.workers=0", "train.optimizer.type=sgd",
       absl::StrFormat("train.optimizer.learning_rate=%.17g", row.load.learning_rate),
       absl::StrCat("workers.program=[\"", absl::StrJoin(worker_command, "\", \""), "\"]")};
   if (row.max_staleness)
@@ -141,6 +141,7 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
                  absl::StrCat("--as_peer=", row.load.mode)};
   }
   spec.seat = SeatOf(row);
+  spec.namespaces = row.namespaces;
   if (!row.spin_us.empty()) spec.env = {{"WEIR_SPIN_US", row.spin_us}};
   const auto workers = static_cast<uint64_t>(spec.topology.workers.count);
   LoadCluster cluster(std::move(spec));
@@ -149,7 +150,10 @@ absl::StatusOr<LoadRun> RunRow(const LoadRow& row, int* interrupted) {
   if (!ran.ok()) return ran;
   auto report = ReadReports((*directory)->path(), workers);
   if (!report.ok()) return report.status();
-  return LoadRun{FiguresOf(*report, cluster.usage()), *report, cluster.usage()};
+  LoadFigures figures = FiguresOf(*report, cluster.usage());
+  if (report->exchanges > 0)
+    figures.connection_reuse = ConnectionReuse(cluster.opened(), report->exchanges);
+  return LoadRun{figures, *report, cluster.usage()};
 }
 
 absl::StatusOr<std::string> ProgramDirectory() {

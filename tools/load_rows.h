@@ -34,6 +34,7 @@ struct LoadRow {
   LoadOptions load;
   // Where each process runs, beside what `pin` says; none: on this host.
   std::function<ProcessSeat(const PlannedProcess&)> seat;
+  std::vector<pid_t> namespaces{};  // as ClusterSpec has them
 
   std::string Label() const;  // "tcp f32, 1 server, 4 workers"
 };

@@ -118,6 +118,7 @@ absl::Status LoadModel::PullOne(size_t tensor) {
   pull[0].into = memory_->weights_view(spare_weights(), tensor);
   Result<PullResult> pulled = worker_.Pull(std::move(pull));
   if (!pulled.ok()) return Failed("pull", pulled.status());
+  ++report_.exchanges;
   CheckPulled(spare_weights(), {static_cast<uint32_t>(tensor), 0, memory_->count(tensor), 0},
               pulled->tensors[0]);
   return absl::OkStatus();
@@ -229,6 +230,7 @@ absl::Status LoadSteps::SettleCall() {
   Result<PushResult> pushed = step.calls[step.settled++].Get();
   if (!pushed.ok()) return Failed("push-pull", pushed.status());
   LoadReport& report = model_.report();
+  report.exchanges += pushed->tensors.size();
   for (const SliceOutcome& slice : pushed->slices) {
     if (slice.values_version > kLastExactVersion) {
       return absl::ResourceExhaustedError(

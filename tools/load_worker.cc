@@ -134,6 +134,7 @@ class LoadPhases {
         continue;
       }
       *unchanged += pulled->not_modified;
+      report().exchanges += pulled->tensors.size();
       if (pulled->not_modified == 0) {
         for (size_t i = 0; i < pieces[p].size(); ++i)
           model_.CheckPulled(0, pieces[p][i], pulled->tensors[i]);

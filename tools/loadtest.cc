@@ -60,7 +60,9 @@ absl::Status Measure(const LoadCall& call, const NetHosts* hosts, std::vector<Lo
                      std::vector<Roofline>* rooflines, int* interrupted) {
   for (const LoadRow& row : call.rows) {
     results->push_back({row, {}, {}});
-    if (hosts != nullptr) results->back().row.seat = SeatsOnHosts(*hosts, row.workers);
+    if (hosts == nullptr) continue;
+    results->back().row.seat = SeatsOnHosts(*hosts, row.workers);
+    results->back().row.namespaces = hosts->keepers();
   }
   for (uint64_t run = 0; run < call.runs; ++run) {
     if (call.roofline) {

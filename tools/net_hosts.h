@@ -51,6 +51,8 @@ class NetHosts {
   NetHosts& operator=(const NetHosts&) = delete;
 
   uint32_t count() const { return static_cast<uint32_t>(keepers_.size()); }
+  // A process in each host, which lives as long as the host.
+  const std::vector<pid_t>& keepers() const { return keepers_; }
   // "10.87.0.1" for host 0.
   static std::string address(uint32_t host);
   // What is written before a command that shall run on `host`; it ends in exec. The command begins

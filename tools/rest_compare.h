@@ -33,7 +33,7 @@ struct CompareRow {
 // Runs everything: at each size all forms are started and then take turns, run by run, so that
 // whatever else the machine does meets them alike; JSON numbers, which take a minute where others
 // take seconds, run once, before the others. A turn is a form's measurements with each number of
-// requests in flight; it begins with requests that do not count, and after it a REST form gives its
+// requests in flight; it begins with pushes that do not count, and after it a REST form gives its
 // memory back, so that no two have theirs at once. Its thread must live as long as this takes.
 //
 // CANCELLED: a signal (SIGINT, SIGTERM, SIGHUP, which it blocks) ended it; `*interrupted` says

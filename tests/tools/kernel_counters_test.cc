@@ -59,6 +59,16 @@ TEST(KernelCountersTest, AConnectionIsCountedOnBothSidesWhateverOthersOpen) {
   EXPECT_EQ(CountOneConnection(/*alone=*/false), 0);
 }
 
+TEST(KernelCountersTest, OtherNamespacesAreAddedAndOneThatIsGoneIsNotFound) {
+  const auto one = ReadTcpCountsOf({});
+  const auto two = ReadTcpCountsOf({getpid()});
+  ASSERT_TRUE(one.ok() && two.ok()) << one.status() << two.status();
+  EXPECT_GE(two->active_opens, 2 * one->active_opens);  // others open connections meanwhile
+  EXPECT_GE(two->passive_opens, 2 * one->passive_opens);
+  const pid_t none = 0x7fffffff;  // beyond any process's
+  EXPECT_EQ(ReadTcpCountsOf({none}).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST(KernelCountersTest, PrivateNetworkCountsNothingButItsOwnConnectionsOrIsRefusedByName) {
   const auto code = RunInPrivateNetwork([] { return CountOneConnection(/*alone=*/true); });
   if (code.ok()) {
