@@ -18,7 +18,9 @@
 
 DEFINE_int32(shards, 0, "how many shards the plan gives it; the coordinator decides");
 DEFINE_string(advertise, "", "host:port that the workers are told; else where it listens");
-DEFINE_int32(job_threads, 0, "threads for the arithmetic of each shard; 0: the shard's own loop");
+DEFINE_int32(job_threads, -1,
+             "threads for the arithmetic of each shard, beside the one that receives; -1: one for "
+             "each core that the job's other processes leave, up to 3");
 
 namespace weir {
 namespace {
@@ -51,7 +53,7 @@ int Serve(const std::string& program, const std::vector<std::string>& settings) 
   options.socket_bases = SocketBasesOfProcess();
   options.host_key = ReadHostKey();
   options.host_name = HostName();
-  options.job_threads = FLAGS_job_threads;
+  if (FLAGS_job_threads != -1) options.job_threads = FLAGS_job_threads;
   const auto spin = SpinOfProcess();
   if (!spin.ok()) return ExitWith(program, spin.status().message(), kExitUsage);
   options.spin = *spin;

@@ -47,8 +47,10 @@ v1::MemberStatus ToProto(const MemberStatus& member) {
   out.set_waits_for(member.waits_for);
   *out.mutable_pushes() = weir::ToProto(member.pushes);
   *out.mutable_sessions() = weir::ToProto(member.sessions);
+  *out.mutable_payload() = weir::ToProto(member.payload);
   SetValues(member.values, &out);
   out.set_silent_ms(Milliseconds(member.silent));
+  out.set_restarts(member.restarts);
   return out;
 }
 
@@ -65,8 +67,10 @@ MemberStatus FromProto(const v1::MemberStatus& in) {
   member.waits_for = in.waits_for();
   member.pushes = weir::FromProto(in.pushes());
   member.sessions = weir::FromProto(in.sessions());
+  member.payload = weir::FromProto(in.payload());
   member.values = ValuesOf(in);
   member.silent = absl::Milliseconds(in.silent_ms());
+  member.restarts = in.restarts();
   return member;
 }
 
@@ -90,6 +94,7 @@ PushCounts FromProto(const v1::PushTotals& totals) {
   counts.moved = totals.moved();
   counts.invalid = totals.invalid();
   counts.fenced = totals.fenced();
+  counts.examples = totals.examples();
   return counts;
 }
 
@@ -102,6 +107,7 @@ v1::PushTotals ToProto(const PushCounts& counts) {
   totals.set_moved(counts.moved);
   totals.set_invalid(counts.invalid);
   totals.set_fenced(counts.fenced);
+  totals.set_examples(counts.examples);
   return totals;
 }
 
@@ -114,6 +120,19 @@ v1::SessionTotals ToProto(const SessionCounts& counts) {
   totals.set_tcp(counts.tcp);
   totals.set_uds(counts.uds);
   totals.set_shm(counts.shm);
+  return totals;
+}
+
+PayloadCounts FromProto(const v1::PayloadTotals& totals) {
+  return {totals.received(), totals.received_copied(), totals.sent(), totals.sent_copied()};
+}
+
+v1::PayloadTotals ToProto(const PayloadCounts& counts) {
+  v1::PayloadTotals totals;
+  totals.set_received(counts.received);
+  totals.set_received_copied(counts.received_copied);
+  totals.set_sent(counts.sent);
+  totals.set_sent_copied(counts.sent_copied);
   return totals;
 }
 
@@ -190,6 +209,7 @@ HeartbeatEvent FromProto(const v1::HeartbeatRequest& request) {
   event.steps = request.steps();
   event.pushes = FromProto(request.pushes());
   event.sessions = FromProto(request.sessions());
+  event.payload = FromProto(request.payload());
   event.values = ValuesOf(request);
   event.waits_for = request.waits_for();
   event.failure = request.failure();
@@ -209,9 +229,22 @@ LeaveEvent FromProto(const v1::LeaveRequest& request) {
   LeaveEvent event;
   event.pushes = FromProto(request.pushes());
   event.sessions = FromProto(request.sessions());
+  event.payload = FromProto(request.payload());
   event.values = ValuesOf(request);
   event.step = request.step();
   return event;
+}
+
+v1::ReportLossReply ToProto(const LossAnswer& answer) {
+  v1::ReportLossReply reply;
+  reply.set_replace(answer.replace);
+  reply.set_delay_ms(Milliseconds(answer.delay));
+  reply.set_restarts(answer.restarts);
+  return reply;
+}
+
+LossAnswer FromProto(const v1::ReportLossReply& reply) {
+  return {reply.replace(), absl::Milliseconds(reply.delay_ms()), reply.restarts()};
 }
 
 v1::GetStatusReply ToProto(const JobStatus& status) {

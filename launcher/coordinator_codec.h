@@ -20,6 +20,8 @@ v1::PushTotals ToProto(const PushCounts& counts);
 
 SessionCounts FromProto(const v1::SessionTotals& totals);
 v1::SessionTotals ToProto(const SessionCounts& counts);
+PayloadCounts FromProto(const v1::PayloadTotals& totals);
+v1::PayloadTotals ToProto(const PayloadCounts& counts);
 
 JobSettings FromProto(const v1::JobSettings& settings);
 v1::JobSettings ToProto(const JobSettings& settings);
@@ -31,6 +33,9 @@ HeartbeatEvent FromProto(const v1::HeartbeatRequest& request);
 v1::HeartbeatReply ToProto(const HeartbeatAnswer& answer);
 
 LeaveEvent FromProto(const v1::LeaveRequest& request);
+
+LossAnswer FromProto(const v1::ReportLossReply& reply);
+v1::ReportLossReply ToProto(const LossAnswer& answer);
 
 v1::GetStatusReply ToProto(const JobStatus& status);
 // INVALID_ARGUMENT: a job id that is not 16 bytes, or a layout that does not hold together.

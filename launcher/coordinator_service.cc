@@ -138,12 +138,13 @@ class CoordinatorService::Core : public v1::Coordinator::CallbackService {
 
   grpc::ServerUnaryReactor* ReportLoss(grpc::CallbackServerContext* context,
                                        const v1::ReportLossRequest* request,
-                                       v1::ReportLossReply*) override {
-    return Finish(context, Handle([&](Membership& membership, absl::Time now) {
-                    return membership.ReportLoss(FromProto(request->job()),
-                                                 static_cast<MemberRole>(request->role()),
-                                                 request->rank(), request->reason(), now);
-                  }));
+                                       v1::ReportLossReply* reply) override {
+    return Answer(context, Handle([&](Membership& membership, absl::Time now) {
+                    return membership.ReportLoss(
+                        FromProto(request->job()), static_cast<MemberRole>(request->role()),
+                        request->rank(), request->restarts(), request->reason(), now);
+                  }),
+                  reply);
   }
 
  private:

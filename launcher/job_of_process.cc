@@ -44,6 +44,9 @@ absl::StatusOr<Membership::Options> JobOfProcess(Topology* topology, std::string
   options.job_token = std::move(token);
   options.settings = JobSettingsOf(*topology);
   options.codecs = topology->codec;
+  options.restart_workers.limit = static_cast<uint32_t>(topology->restart.workers);
+  options.restart_workers.window = topology->restart.window;
+  options.restart_workers.backoff = topology->restart.backoff;
   absl::Status status = Membership::CheckSettings(options.settings);
   if (!status.ok()) return status;
   return options;

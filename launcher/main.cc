@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
 #include "core/allocator.h"
 #include "core/build_info.h"
 #include "core/kernel_target.h"
@@ -101,6 +102,9 @@ int Main(int argc, char** argv) {
 }  // namespace weir
 
 int main(int argc, char** argv) {
+  // Debian's build of Abseil, on which gRPC's own locks rest, looks for lock cycles at every lock,
+  // under one lock of the whole process: some 5 % of a step (docs/performance.md).
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argc > 0 ? argv[0] : "weir");
   return weir::Main(argc, argv);

@@ -43,6 +43,7 @@ void PushCounts::Add(const PushCounts& o) {
   moved += o.moved;
   invalid += o.invalid;
   fenced += o.fenced;
+  examples += o.examples;
 }
 
 void SessionCounts::Add(const SessionCounts& o) {
@@ -55,9 +56,22 @@ bool SessionCounts::operator==(const SessionCounts& o) const {
   return tcp == o.tcp && uds == o.uds && shm == o.shm;
 }
 
+void PayloadCounts::Add(const PayloadCounts& o) {
+  received += o.received;
+  received_copied += o.received_copied;
+  sent += o.sent;
+  sent_copied += o.sent_copied;
+}
+
+bool PayloadCounts::operator==(const PayloadCounts& o) const {
+  return std::tie(received, received_copied, sent, sent_copied) ==
+         std::tie(o.received, o.received_copied, o.sent, o.sent_copied);
+}
+
 bool PushCounts::operator==(const PushCounts& o) const {
-  return std::tie(applied, stale, duplicate, overloaded, moved, invalid, fenced) ==
-         std::tie(o.applied, o.stale, o.duplicate, o.overloaded, o.moved, o.invalid, o.fenced);
+  return std::tie(applied, stale, duplicate, overloaded, moved, invalid, fenced, examples) ==
+         std::tie(o.applied, o.stale, o.duplicate, o.overloaded, o.moved, o.invalid, o.fenced,
+                  o.examples);
 }
 
 }  // namespace weir

@@ -61,7 +61,8 @@ struct JobSettings {
   uint32_t transport = 0;  // weir.v1.Transport
 };
 
-// How pushes have ended, in slices.
+// How pushes have ended, in slices; and the examples of those that were applied to the model's
+// first slice.
 struct PushCounts {
   uint64_t applied = 0;
   uint64_t stale = 0;
@@ -70,6 +71,7 @@ struct PushCounts {
   uint64_t moved = 0;
   uint64_t invalid = 0;
   uint64_t fenced = 0;
+  uint64_t examples = 0;
 
   void Add(const PushCounts& o);
   bool operator==(const PushCounts& o) const;
@@ -83,6 +85,18 @@ struct SessionCounts {
 
   void Add(const SessionCounts& o);
   bool operator==(const SessionCounts& o) const;
+};
+
+// Payload bytes that servers have moved, and those of them that were copied in user space on the
+// way (net/session_host.h, ps/shard.h).
+struct PayloadCounts {
+  uint64_t received = 0;
+  uint64_t received_copied = 0;
+  uint64_t sent = 0;
+  uint64_t sent_copied = 0;
+
+  void Add(const PayloadCounts& o);
+  bool operator==(const PayloadCounts& o) const;
 };
 
 // A figure that a member reports for people: loss, examples ...
@@ -127,6 +141,7 @@ struct HeartbeatEvent {
   uint64_t steps = 0;
   PushCounts pushes;
   SessionCounts sessions;
+  PayloadCounts payload;
   std::vector<NamedValue> values;
   std::string waits_for;
   std::string failure;
@@ -139,9 +154,17 @@ struct HeartbeatAnswer {
   std::string reason;
 };
 
+// What is to be done about a loss that was reported.
+struct LossAnswer {
+  bool replace = false;  // start a successor for the same place, after `delay`
+  absl::Duration delay;
+  uint64_t restarts = 0;  // of the place so far, this one included
+};
+
 struct LeaveEvent {
   PushCounts pushes;
   SessionCounts sessions;
+  PayloadCounts payload;
   std::vector<NamedValue> values;
   uint64_t step = 0;
 };
@@ -157,11 +180,13 @@ struct MemberStatus {
   std::string host_key;
   std::string host;
   uint64_t process_id = 0;
+  uint64_t restarts = 0;  // times that a lost process was to be replaced here
   uint64_t step = 0;
   uint64_t steps = 0;
   std::string waits_for;
   PushCounts pushes;
   SessionCounts sessions;
+  PayloadCounts payload;
   std::vector<NamedValue> values;
   absl::Duration silent;  // since it was last heard
 };

@@ -102,7 +102,7 @@ bool Membership::PlaceIsFree(const Member& member) const {
     case MemberState::kLeft:
       return true;
     case MemberState::kLost:
-      return member.status.role == MemberRole::kWorker && options_.replace_lost_workers;
+      return AwaitsSuccessor(member);
     default:
       return false;
   }
@@ -175,8 +175,10 @@ absl::StatusOr<JoinAnswer> Membership::Join(const JoinEvent& event, absl::Time n
   }
   fresh.host = Printable(event.host);
   fresh.process_id = event.process_id;
+  fresh.restarts = (*place)->restarts.granted();
   (*place)->status = fresh;
   (*place)->heard = now;
+  (*place)->successor_from = (*place)->successor_until = absl::InfiniteFuture();
 
   JoinAnswer answer;
   answer.job_id = options_.job_id;
@@ -286,7 +288,7 @@ absl::StatusOr<HeartbeatAnswer> Membership::Heartbeat(const JobKey& job, const M
   HeartbeatAnswer answer;
   answer.lease = options_.lease;
   answer.epoch = options_.epoch;
-  const bool living = member.state == MemberState::kJoined || member.state == MemberState::kServing;
+  const bool living = IsLiving(**found);
   if (!living && CheckOpen().ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
         DescribeMember(member),
@@ -301,6 +303,7 @@ absl::StatusOr<HeartbeatAnswer> Membership::Heartbeat(const JobKey& job, const M
     member.steps = event.steps;
     member.pushes = event.pushes;
     member.sessions = event.sessions;
+    member.payload = event.payload;
     member.values = event.values;
     member.waits_for = Shortened(event.waits_for);
     if (!event.failure.empty())
@@ -324,6 +327,7 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
   member.state = MemberState::kLeft;
   member.pushes = event.pushes;
   member.sessions = event.sessions;
+  member.payload = event.payload;
   member.values = event.values;
   member.step = event.step;
   member.waits_for.clear();
@@ -336,8 +340,9 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
   return absl::OkStatus();
 }
 
-absl::Status Membership::ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
-                                    absl::string_view reason, absl::Time now) {
+absl::StatusOr<LossAnswer> Membership::ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
+                                                  uint64_t restarts, absl::string_view reason,
+                                                  absl::Time now) {
   Tick(now);
   absl::Status status = CheckJob(job, /*id_required=*/true);
   if (!status.ok()) return status;
@@ -345,13 +350,25 @@ absl::Status Membership::ReportLoss(const JobKey& job, MemberRole role, uint32_t
   if (it == members_.end())
     return absl::InvalidArgumentError(
         absl::StrCat("the job has no ", MemberRoleName(role), " ", rank));
-  const MemberState state = it->second.status.state;
-  if (state != MemberState::kLeft && state != MemberState::kLost) {
-    Lose(&it->second,
-         absl::StrCat(state == MemberState::kExpected ? "ended before it joined: " : "ended: ",
-                      Shortened(reason)));
+  Member& member = it->second;
+  const bool is_news = restarts >= member.status.restarts;
+  const std::string who = DescribeMember(member.status);
+  if (is_news && (IsLiving(member) || member.status.state == MemberState::kExpected)) {
+    Lose(&member,
+         absl::StrCat(
+             who, IsLiving(member) ? " ended: " : " ended before it joined: ", Shortened(reason)),
+         now);
+  } else if (is_news && AwaitsSuccessor(member)) {
+    Lose(&member,
+         absl::StrCat(who,
+                      " was lost, and its successor ended before it joined: ", Shortened(reason)),
+         now);
   }
-  return absl::OkStatus();
+  LossAnswer answer;
+  answer.restarts = member.status.restarts;
+  answer.replace = AwaitsSuccessor(member) && CheckOpen().ok();
+  if (answer.replace) answer.delay = std::max(absl::ZeroDuration(), member.successor_from - now);
+  return answer;
 }
 
 absl::Status Membership::Stop(const JobKey& job, absl::string_view reason, absl::Time now) {

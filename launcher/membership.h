@@ -16,6 +16,7 @@
 #include "core/layout.h"
 #include "launcher/codec_choice.h"
 #include "launcher/member.h"
+#include "launcher/restart_budget.h"
 
 namespace weir {
 
@@ -27,10 +28,12 @@ namespace weir {
 // the place while it is heard at least once in `lease`. A place is given away again only when its
 // process has left, was reported lost, or let its lease run out.
 //
-// For now the loss of a member, or a failure it reports, makes the job fail, with a reason that
-// names role, rank, host and process; the first reason stays. (With `replace_lost_workers` a lost
-// worker's place is free for a successor instead.) A job that has failed or is told to stop answers
-// every heartbeat with stop and the reason, ends all waits, and lets nobody in.
+// A lost worker is replaced, as often as `restart_workers` says: its place is free for a successor,
+// which gets a larger incarnation, and which is waited for no longer than `replace_within`. The
+// loss of a server, of a worker beyond that, or of one that never joined, and a failure that a
+// member reports itself make the job fail, with a reason that names role, rank, host and process;
+// the first reason stays. A job that has failed or is told to stop answers every heartbeat with
+// stop and the reason, ends all waits, and lets nobody in.
 //
 // Deterministic: no thread, lock, clock or I/O. Each event is one call with the time it happened,
 // never earlier than the one before. The answer is returned, but for GetLayout, whose answer comes
@@ -51,7 +54,8 @@ class Membership {
     CodecChoice codecs;
     absl::Duration lease = absl::Seconds(10);
     uint64_t epoch = 1;
-    bool replace_lost_workers = false;
+    RestartRules restart_workers;
+    absl::Duration replace_within = absl::Minutes(1);  // from when the successor may be started
     // Of the layout as a message: gRPC's default limit is 4 MiB.
     size_t max_layout_bytes = (4 << 20) - (64 << 10);
   };
@@ -92,9 +96,12 @@ class Membership {
   absl::Status Leave(const JobKey& job, const MemberId& who, const LeaveEvent& event,
                      absl::Time now);
 
-  // The agent of a process says that it has ended. Nothing changes when it had left in order.
-  absl::Status ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
-                          absl::string_view reason, absl::Time now);
+  // The agent of a process says that it has ended. `restarts`: of the place, when that process was
+  // started; fewer than by now: its loss has been counted, if only because its lease ran out.
+  // Nothing changes then, nor when it had left in order. Says whether a successor is to be started.
+  absl::StatusOr<LossAnswer> ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
+                                        uint64_t restarts, absl::string_view reason,
+                                        absl::Time now);
 
   absl::Status Stop(const JobKey& job, absl::string_view reason, absl::Time now);
 
@@ -132,6 +139,10 @@ class Membership {
   struct Member {
     MemberStatus status;
     absl::Time heard;
+    RestartBudget restarts;
+    // While it is lost and to be replaced: from when to when a successor is expected.
+    absl::Time successor_from = absl::InfiniteFuture();
+    absl::Time successor_until = absl::InfiniteFuture();
   };
   struct Wait {
     uint64_t id = 0;
@@ -146,7 +157,15 @@ class Membership {
   absl::StatusOr<Member*> ChoosePlace(const JoinEvent& event);
   bool PlaceIsFree(const Member& member) const;
   void ForgivePause(absl::Time now);
-  void Lose(Member* member, absl::string_view why);
+  static bool IsLiving(const Member& member) {
+    return member.status.state == MemberState::kJoined ||
+           member.status.state == MemberState::kServing;
+  }
+  static bool AwaitsSuccessor(const Member& member) {
+    return member.status.state == MemberState::kLost &&
+           member.successor_until != absl::InfiniteFuture();
+  }
+  void Lose(Member* member, const std::string& reason, absl::Time now);
   void Fail(std::string reason);
   void Stopped();
   void EndWait(std::map<Place, Wait>::iterator wait,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/transport.h"
+#include "launcher/counted.h"
 #include "launcher/member_checks.h"
 #include "launcher/membership.h"
 
@@ -20,10 +21,8 @@ bool Membership::finished() const {
 }
 
 bool Membership::empty() const {
-  return std::none_of(members_.begin(), members_.end(), [](const auto& entry) {
-    return entry.second.status.state == MemberState::kJoined ||
-           entry.second.status.state == MemberState::kServing;
-  });
+  return std::none_of(members_.begin(), members_.end(),
+                      [](const auto& entry) { return IsLiving(entry.second); });
 }
 
 absl::StatusOr<JobStatus> Membership::GetStatus(const JobKey& job, absl::Time now) const {
@@ -54,17 +53,24 @@ absl::StatusOr<JobStatus> Membership::GetStatus(const JobKey& job, absl::Time no
 void Membership::ForgivePause(absl::Time now) {
   const absl::Time due = NextTick();
   if (due == absl::InfiniteFuture() || now <= due + kPatience) return;
-  for (auto& [place, member] : members_)
-    member.heard = std::min(now, member.heard + (now - due) + kPatience);
+  const absl::Duration paused = now - due + kPatience;
+  for (auto& [place, member] : members_) {
+    member.heard = std::min(now, member.heard + paused);
+    member.successor_until += paused;
+  }
 }
 
 void Membership::Tick(absl::Time now) {
   ForgivePause(now);
   for (auto& [place, member] : members_) {
-    const bool living =
-        member.status.state == MemberState::kJoined || member.status.state == MemberState::kServing;
-    if (living && now >= member.heard + options_.lease) {
-      Lose(&member, absl::StrCat("was not heard for ", absl::FormatDuration(options_.lease)));
+    const std::string who = DescribeMember(member.status);
+    if (IsLiving(member) && now >= member.heard + options_.lease) {
+      Lose(&member, absl::StrCat(who, " was not heard for ", absl::FormatDuration(options_.lease)),
+           now);
+    } else if (AwaitsSuccessor(member) && now >= member.successor_until) {
+      member.successor_until = absl::InfiniteFuture();
+      Fail(absl::StrCat(who, " was lost, and nobody has taken its place within ",
+                        absl::FormatDuration(options_.replace_within)));
     }
   }
   for (auto it = waits_.begin(); it != waits_.end();) {
@@ -77,9 +83,8 @@ void Membership::Tick(absl::Time now) {
 absl::Time Membership::NextTick() const {
   absl::Time next = absl::InfiniteFuture();
   for (const auto& [place, member] : members_) {
-    const bool living =
-        member.status.state == MemberState::kJoined || member.status.state == MemberState::kServing;
-    if (living) next = std::min(next, member.heard + options_.lease);
+    if (IsLiving(member)) next = std::min(next, member.heard + options_.lease);
+    if (AwaitsSuccessor(member)) next = std::min(next, member.successor_until);
   }
   for (const auto& [place, wait] : waits_) next = std::min(next, wait.deadline);
   return next;
@@ -87,14 +92,26 @@ absl::Time Membership::NextTick() const {
 
 std::vector<Membership::Answer> Membership::TakeAnswers() { return std::exchange(answers_, {}); }
 
-void Membership::Lose(Member* member, absl::string_view why) {
-  const std::string reason = absl::StrCat(DescribeMember(member->status), " ", why);
-  member->status.state = MemberState::kLost;
-  auto wait = waits_.find({member->status.role, member->status.rank});
+void Membership::Lose(Member* member, const std::string& reason, absl::Time now) {
+  MemberStatus& status = member->status;
+  const bool never_joined = status.state == MemberState::kExpected;
+  status.state = MemberState::kLost;
+  member->successor_from = member->successor_until = absl::InfiniteFuture();
+  auto wait = waits_.find({status.role, status.rank});
   if (wait != waits_.end()) EndWait(wait, absl::FailedPreconditionError(reason));
-  if (stopping_) return;  // nobody needs it any more
-  if (member->status.role == MemberRole::kWorker && options_.replace_lost_workers) return;
-  Fail(reason);
+  if (!CheckOpen().ok()) return;  // nobody needs it any more
+  const RestartRules& rules = options_.restart_workers;
+  if (never_joined || status.role != MemberRole::kWorker || rules.limit == 0) return Fail(reason);
+  const std::optional<absl::Duration> delay = member->restarts.OnLoss(rules, now);
+  if (!delay.has_value()) {
+    return Fail(absl::StrCat(reason, "; it has been replaced ", Counted(rules.limit, "time"),
+                             " within ", absl::FormatDuration(rules.window),
+                             ", as often as restart.workers allows"));
+  }
+  status.restarts = member->restarts.granted();
+  status.waits_for.clear();
+  member->successor_from = now + *delay;
+  member->successor_until = member->successor_from + options_.replace_within;
 }
 
 void Membership::Fail(std::string reason) {

@@ -92,7 +92,7 @@ std::string MissingMembers(const JobStatus& job) {
 std::string Progress::Line(const JobStatus& job, absl::Time now) {
   const std::string missing = MissingMembers(job);
   if (!missing.empty()) return missing;
-  const double examples = SumOfValues(job, kExamplesValue);
+  const auto examples = static_cast<double>(TotalPushes(job).examples);
   if (since_ == absl::InfinitePast()) {
     since_ = now;
     examples_ = examples;

@@ -180,6 +180,15 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   return absl::OkStatus();
 }
 
+// Of each shard. Known once it has joined.
+int ServerProcess::JobThreads() const {
+  if (options_.job_threads) return *options_.job_threads;
+  const auto& settings = joined_.settings();
+  const bool local = IsLoopback(server_->address());
+  return JobThreadsFor(UsableCores(), SpinnersOfJob(settings.servers(), settings.workers(), local),
+                       static_cast<size_t>(joined_.shards_size()));
+}
+
 absl::Status ServerProcess::MakeShards() {
   absl::StatusOr<ShardOptions> options = ShardOptionsOf(FromProto(joined_.settings()));
   if (!options.ok()) return options.status();
@@ -192,7 +201,7 @@ absl::Status ServerProcess::MakeShards() {
     ShardServer::Options server;
     server.shard = *options;
     server.shard.shard = shard;
-    server.job_threads = options_.job_threads;
+    server.job_threads = JobThreads();
     if (shares_weights_ && shm_ != nullptr) server.arena = shm_->arena();
     absl::StatusOr<std::unique_ptr<ShardServer>> made =
         ShardServer::Create(std::move(server), outlet_.get());
@@ -252,7 +261,8 @@ v1::PushTotals ServerProcess::Totals() {
   PushCounts counts;
   for (auto& shard : shards_) {
     const ShardTotals t = shard->totals();
-    counts.Add({t.applied, t.stale, t.duplicate, t.overloaded, t.moved, t.invalid, t.fenced});
+    counts.Add(
+        {t.applied, t.stale, t.duplicate, t.overloaded, t.moved, t.invalid, t.fenced, t.examples});
   }
   return ToProto(counts);
 }
@@ -263,6 +273,19 @@ v1::SessionTotals ServerProcess::Sessions() {
   counts.tcp = statistics.workers_over_tcp;
   counts.uds = statistics.workers_over_uds;
   counts.shm = statistics.workers_over_shm;
+  return ToProto(counts);
+}
+
+v1::PayloadTotals ServerProcess::Payloads() {
+  const SessionHost::Statistics statistics = sessions_->statistics();
+  PayloadCounts counts;
+  for (auto& shard : shards_) {
+    const ShardTotals totals = shard->totals();
+    counts.received += totals.payload_bytes;
+    counts.received_copied += totals.payload_bytes_copied;
+  }
+  counts.sent = statistics.payload_sent_bytes;
+  counts.sent_copied = statistics.payload_sent_copied_bytes;
   return ToProto(counts);
 }
 
@@ -278,6 +301,7 @@ absl::Status ServerProcess::Heartbeat(absl::Duration limit, bool* stop) {
   request.set_step(Step());
   *request.mutable_pushes() = Totals();
   *request.mutable_sessions() = Sessions();
+  *request.mutable_payload() = Payloads();
   for (auto& shard : shards_) {
     if (request.waits_for().empty()) request.set_waits_for(shard->status().waits_for);
   }
@@ -294,6 +318,7 @@ absl::Status ServerProcess::Leave() {
   request.set_step(Step());
   *request.mutable_pushes() = Totals();
   *request.mutable_sessions() = Sessions();
+  *request.mutable_payload() = Payloads();
   LOG(INFO) << "leaves at step " << request.step() << ": " << request.pushes().ShortDebugString();
   return coordinator_->Leave(request, kCallLimit);
 }

@@ -40,10 +40,10 @@ class ServerProcess {
                             // the coordinator sees
     // Where to make the directory of a Unix socket, for workers on this host; empty: no socket.
     std::vector<std::string> socket_bases;
-    std::string host_key;                // of this process; see core/host_key.h
-    std::string host_name;               // for people
-    int job_threads = 0;                 // of each shard; 0: its events' thread does the arithmetic
-    std::optional<absl::Duration> spin;  // what was asked for, at most kMaxSpin; see SpinTime
+    std::string host_key;                  // of this process; see core/host_key.h
+    std::string host_name;                 // for people
+    std::optional<int> job_threads;        // of each shard, as was asked for; else JobThreadsFor
+    std::optional<absl::Duration> spin;    // what was asked for, at most kMaxSpin; see SpinTime
     std::vector<grpc::Service*> services;  // to be served beside; borrowed
     absl::Duration join_limit = absl::Minutes(1);
   };
@@ -69,6 +69,7 @@ class ServerProcess {
   std::string AdvertisedAddress() const;
   absl::Status SettleTransport();
   absl::Status Join(const sigset_t& signals);
+  int JobThreads() const;
   absl::Status MakeShards();
   absl::Status AskForLayout();
   absl::Status Heartbeat(absl::Duration limit, bool* stop);
@@ -77,6 +78,7 @@ class ServerProcess {
   absl::Status CheckShards();
   v1::PushTotals Totals();
   v1::SessionTotals Sessions();
+  v1::PayloadTotals Payloads();
   uint64_t Step();
   template <typename Request>
   Request Named() const;

@@ -44,6 +44,14 @@ std::optional<double> MeanValue(const JobStatus& job, const std::string& name) {
   return sum / workers;
 }
 
+uint64_t RestartsOf(const JobStatus& job, MemberRole role) {
+  uint64_t restarts = 0;
+  for (const MemberStatus& member : job.members) {
+    if (member.role == role) restarts += member.restarts;
+  }
+  return restarts;
+}
+
 }  // namespace
 
 const char* RunStatusName(RunSummary::Status status) {
@@ -70,6 +78,14 @@ SessionCounts TotalSessions(const JobStatus& job) {
   SessionCounts total;
   for (const MemberStatus& member : job.members) {
     if (member.role == MemberRole::kServer) total.Add(member.sessions);
+  }
+  return total;
+}
+
+PayloadCounts TotalPayload(const JobStatus& job) {
+  PayloadCounts total;
+  for (const MemberStatus& member : job.members) {
+    if (member.role == MemberRole::kServer) total.Add(member.payload);
   }
   return total;
 }
@@ -118,10 +134,17 @@ std::string SummaryJson(const RunSummary& summary) {
                     {"fenced", pushes.fenced}};
   const SessionCounts sessions = TotalSessions(job);
   json["transports"] = {{"tcp", sessions.tcp}, {"uds", sessions.uds}, {"shm", sessions.shm}};
+  const PayloadCounts payload = TotalPayload(job);
+  json["payload_bytes"] = {{"received", payload.received},
+                           {"received_copied", payload.received_copied},
+                           {"sent", payload.sent},
+                           {"sent_copied", payload.sent_copied}};
   json["slices_pushed"] = Count(SumOfValues(job, kSlicesValue));
-  json["examples"] = {{"counted", Count(SumOfValues(job, kExamplesValue))},
+  json["examples"] = {{"counted", pushes.examples},
                       {"recomputed", Count(SumOfValues(job, kRecomputedValue))},
                       {"dropped", 0}};
+  json["restarts"] = {{"workers", RestartsOf(job, MemberRole::kWorker)},
+                      {"servers", RestartsOf(job, MemberRole::kServer)}};
   json["rewinds"] = 0;
   json["failure"] = nullptr;
   if (summary.failure.has_value()) {

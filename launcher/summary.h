@@ -42,6 +42,9 @@ PushCounts TotalPushes(const JobStatus& job);
 // The sessions of workers that all servers have let in.
 SessionCounts TotalSessions(const JobStatus& job);
 
+// The payload bytes that all servers have moved, and copied.
+PayloadCounts TotalPayload(const JobStatus& job);
+
 // A value that workers report, of the worker with the lowest rank that reports it; nothing when
 // none does.
 std::optional<double> FirstValue(const JobStatus& job, const std::string& name);
@@ -59,9 +62,9 @@ constexpr char kSlicesValue[] = "slices_pushed";            // pushes sent, in s
 constexpr char kStalenessValue[] = "staleness";     // versions, mean over the last step's slices
 constexpr char kAccuracyValue[] = "test_accuracy";  // of the worker that evaluates
 
-// summary.json: a stable set of keys, null where nothing is known; pushes and transports (sessions
-// of workers) are the servers' final totals, `slices_pushed` the workers' own count of what they
-// sent.
+// summary.json: a stable set of keys, null where nothing is known; pushes, transports (sessions of
+// workers) and payload bytes are the servers' final totals, `slices_pushed` the workers' own count
+// of what they sent.
 std::string SummaryJson(const RunSummary& summary);
 
 }  // namespace weir

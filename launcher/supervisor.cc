@@ -22,7 +22,6 @@ namespace weir {
 namespace {
 
 constexpr absl::Duration kStatusInterval = absl::Milliseconds(200);
-constexpr absl::Duration kCallLimit = absl::Seconds(2);
 constexpr absl::Duration kSilenceLimit = absl::Seconds(30);  // of the coordinator
 constexpr absl::Duration kCulpritLimit = absl::Seconds(3);   // for a member that failed to end
 constexpr absl::Duration kStopLimit = absl::Seconds(10);     // for servers that were told to stop
@@ -33,10 +32,6 @@ constexpr char kAgentName[] = "agent";
 
 int Milliseconds(absl::Duration d) {
   return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(d), 0, 1000));
-}
-
-MemberRole RoleOf(ProcessRole role) {
-  return role == ProcessRole::kServer ? MemberRole::kServer : MemberRole::kWorker;
 }
 
 }  // namespace
@@ -87,8 +82,7 @@ void Supervisor::Start() {
   for (const PlannedProcess& planned : options_.plan) {
     if (planned.role != ProcessRole::kCoordinator) continue;
     processes_[planned.name].planned = planned;
-    absl::Status sent = agent_->Send(StartCommand(planned, place_));
-    if (!sent.ok()) return Fail(kAgentName, std::string(sent.message()), 1);
+    StartProcess(&processes_[planned.name]);
   }
   while (!over() && place_.coordinator.empty()) {
     Step(kStatusInterval);
@@ -105,9 +99,13 @@ void Supervisor::StartProcesses() {
   for (const PlannedProcess& planned : options_.plan) {
     if (planned.role == ProcessRole::kCoordinator) continue;
     processes_[planned.name].planned = planned;
-    absl::Status sent = agent_->Send(StartCommand(planned, place_));
-    if (!sent.ok()) return Fail(kAgentName, std::string(sent.message()), 1);
+    StartProcess(&processes_[planned.name]);
   }
+}
+
+void Supervisor::StartProcess(Process* process) {
+  absl::Status sent = agent_->Send(StartCommand(process->planned, place_));
+  if (!sent.ok()) Fail(kAgentName, std::string(sent.message()), 1);
 }
 
 void Supervisor::Loop() {
@@ -143,6 +141,9 @@ void Supervisor::TakeEvents() {
     switch (event.kind) {
       case AgentEvent::Kind::kStarted:
         process.pid = event.pid;
+        if (process.restarts > 0) {
+          console_.Say(absl::StrCat(event.name, " runs again, as process ", event.pid, ".\n"));
+        }
         break;
       case AgentEvent::Kind::kReady:
         if (process.planned.role == ProcessRole::kCoordinator) place_.coordinator = event.text;
@@ -177,14 +178,18 @@ void Supervisor::OnExit(Process* process) {
   const std::string culprit = Culprit();
   // The job had failed already, and told this process to stop.
   if (!culprit.empty() && culprit != planned.name) return;
-  if (!process->end->ok() || planned.role == ProcessRole::kServer) {
+  if (planned.role == ProcessRole::kServer)
     return Fail(planned.name, how, std::max(1, process->end->ExitCode()));
-  }
+  if (!process->end->ok()) return TellLoss(process);
   // Not heard: whether it has left shows later, if only when its lease is over.
   if (heard.ok() && !HasLeft(*process)) {
     Fail(planned.name,
          absl::StrCat(how, ", but it had not left the job: a worker's last call is Leave"), 1);
   }
+}
+
+MemberRole Supervisor::RoleOf(ProcessRole role) {
+  return role == ProcessRole::kServer ? MemberRole::kServer : MemberRole::kWorker;
 }
 
 bool Supervisor::HasLeft(const Process& process) const {
@@ -220,6 +225,7 @@ void Supervisor::Watch() {
   }
   if (!job_known_) return;
   WatchJobFailure();
+  ReplaceLost();
   if (over()) return;
   console_.Status(progress_.Line(job_, now), now);
   if (!job_.layout_ready && !job_.finished && now - began_ > options_.start_timeout) {
@@ -250,7 +256,9 @@ std::string Supervisor::Culprit() const {
 
 bool Supervisor::AllEnded(ProcessRole role) const {
   return std::all_of(processes_.begin(), processes_.end(), [&](const auto& entry) {
-    return entry.second.planned.role != role || entry.second.end.has_value();
+    const Process& process = entry.second;
+    return process.planned.role != role ||
+           (process.end.has_value() && !process.start_again.has_value());
   });
 }
 
@@ -356,13 +364,7 @@ void Supervisor::Fail(const std::string& name, const std::string& reason, int ex
   if (coordinator_ == nullptr || !job_known_) return;
   FetchStatus().IgnoreError();
   if (it == processes_.end() || it->second.planned.role == ProcessRole::kCoordinator) return;
-  v1::ReportLossRequest loss;
-  loss.mutable_job()->set_job_id(std::string(job_.job_id.begin(), job_.job_id.end()));
-  loss.mutable_job()->set_job_token(options_.job_token);
-  loss.set_role(static_cast<v1::MemberRole>(RoleOf(it->second.planned.role)));
-  loss.set_rank(failure.rank);
-  loss.set_reason(reason);
-  coordinator_->ReportLoss(loss, kCallLimit).IgnoreError();
+  ReportLoss(it->second, reason).status().IgnoreError();
 }
 
 void Supervisor::EndEverything(absl::Duration grace) {

@@ -29,9 +29,10 @@ namespace weir {
 // It starts an agent, has it start the planned processes, follows the job's status at the
 // coordinator, and ends the run when every worker has left and ended, when any process ends
 // otherwise, when the start takes too long, or when a signal says so: the first ends it in order,
-// the second at once. Whatever happens, nothing that it started is left, and the summary says what
-// came of it. While all goes well it calls `finish` in between: every worker has left, and the
-// servers still serve.
+// the second at once. A worker that dies, or whose lease the coordinator saw run out, is started
+// again when the coordinator says so, as often and as soon as it says. Whatever happens, nothing
+// that it started is left, and the summary says what came of it. While all goes well it calls
+// `finish` in between: every worker has left, and the servers still serve.
 //
 // One thread, the main one, which must have SIGINT, SIGTERM and SIGHUP blocked and must not have
 // started another thread yet. `finish` runs on a thread of its own: signals and ends are heard
@@ -64,10 +65,16 @@ class Supervisor {
   static constexpr int kStartTimedOut = 75;
 
  private:
+  static constexpr absl::Duration kCallLimit = absl::Seconds(2);  // of the coordinator
+
   struct Process {
     PlannedProcess planned;
     pid_t pid = 0;
     std::optional<ProcessEnd> end;
+    uint64_t restarts = 0;     // of its place, when it was started
+    bool told = false;         // the coordinator has been told of its end
+    bool given_up_on = false;  // its lease has run out: it is being killed
+    std::optional<absl::Time> start_again;
   };
 
   void Start();
@@ -77,9 +84,16 @@ class Supervisor {
   void ReadSignals();
   void TakeEvents();
   void OnExit(Process* process);
+  void StartProcess(Process* process);
+  // supervisor_losses.cc
+  absl::StatusOr<LossAnswer> ReportLoss(const Process& process, const std::string& reason);
+  void TellLoss(Process* process);
+  void ReplaceLost();
+  bool LeaseIsOver(const Process& process) const;
   void Watch();
   void WatchJobFailure();
   std::string Culprit() const;
+  static MemberRole RoleOf(ProcessRole role);
   absl::Status FetchStatus();
   bool TakeWeights();
   void FinishInOrder();

@@ -99,8 +99,10 @@ struct Topology {
     int64_t keep = 2;
   };
   struct Restart {
-    int64_t workers = 0;
+    int64_t workers = 3;
     int64_t servers = 0;
+    absl::Duration window = absl::Minutes(10);
+    absl::Duration backoff = absl::Seconds(1);
   };
   struct Security {
     SecurityMode mode = SecurityMode::kToken;

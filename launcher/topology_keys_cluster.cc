@@ -138,10 +138,11 @@ std::vector<TopologyKey> ClusterTopologyKeys() {
   return keys;
 }
 
-// Keys of parts that are still to be built. They are known, so that they are refused by name.
+// Keys of which some belong to parts that are still to be built. They are known, so that they are
+// refused by name.
 std::vector<TopologyKey> LaterTopologyKeys() {
   const char* const no_checkpoints = "no checkpoint is written";
-  const char* const no_restarts = "a lost process ends the run";
+  const char* const no_server_restarts = "a lost server ends the run";
   const char* const own_token =
       "each run makes a token of its own and stays on loopback, without TLS";
   return {
@@ -163,14 +164,25 @@ std::vector<TopologyKey> LaterTopologyKeys() {
           .Means("How many of the newest checkpoints are kept."),
       TopologyRow("restart.workers", KeyType::kInteger, WEIR_FIELD(restart.workers))
           .Between(0, 1000)
-          .Example("3")
-          .NotYet(no_restarts)
-          .Means("How often a lost worker is replaced."),
+          .Example("10")
+          .Means(
+              "How often a worker that was killed, or fell silent, is started again, within "
+              "restart.window; one more loss ends the run. 0: the first does. In bsp the weights "
+              "are the same bits as without the loss."),
       TopologyRow("restart.servers", KeyType::kInteger, WEIR_FIELD(restart.servers))
           .Between(0, 1000)
           .Example("3")
-          .NotYet(no_restarts)
+          .NotYet(no_server_restarts)
           .Means("How often a lost server is replaced."),
+      TopologyRow("restart.window", KeyType::kDuration, WEIR_FIELD(restart.window))
+          .Between(1, 30 * 86400)
+          .Example("1h")
+          .Means("Within which time losses of one process are counted together."),
+      TopologyRow("restart.backoff", KeyType::kDuration, WEIR_FIELD(restart.backoff))
+          .Between(0, 30)
+          .Example("5s")
+          .Means("How long the second replacement within the window waits; each further one waits "
+                 "twice as long, at most 30 s. The first starts at once."),
       TopologyRow("security.mode", KeyType::kChoice, WEIR_FIELD(security.mode))
           .OneOf({{"token"}, {"tls", "token"}, {"none", "token"}})
           .Example("token")

@@ -131,9 +131,9 @@ absl::StatusOr<v1::GetStatusReply> CoordinatorClient::GetStatus(const v1::GetSta
 absl::Status CoordinatorClient::Stop(const v1::StopRequest& request, absl::Duration timeout) {
   return core_->Call(&Core::Stub::Stop, request, timeout).status();
 }
-absl::Status CoordinatorClient::ReportLoss(const v1::ReportLossRequest& request,
-                                           absl::Duration timeout) {
-  return core_->Call(&Core::Stub::ReportLoss, request, timeout).status();
+absl::StatusOr<v1::ReportLossReply> CoordinatorClient::ReportLoss(
+    const v1::ReportLossRequest& request, absl::Duration timeout) {
+  return core_->Call(&Core::Stub::ReportLoss, request, timeout);
 }
 
 bool CoordinatorClient::AwaitConnected(absl::Duration limit) {

@@ -40,7 +40,8 @@ class CoordinatorClient {
   absl::StatusOr<v1::GetStatusReply> GetStatus(const v1::GetStatusRequest& request,
                                                absl::Duration timeout);
   absl::Status Stop(const v1::StopRequest& request, absl::Duration timeout);
-  absl::Status ReportLoss(const v1::ReportLossRequest& request, absl::Duration timeout);
+  absl::StatusOr<v1::ReportLossReply> ReportLoss(const v1::ReportLossRequest& request,
+                                                 absl::Duration timeout);
 
   // Waits until there is a connection, at most `limit`; whether there is. What to do between two
   // tries at a coordinator that does not answer: in a process that only sleeps, gRPC notices the

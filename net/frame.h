@@ -151,6 +151,7 @@ struct HelloReplyFrame {
   std::string build_id;
   std::string shm_socket;
   std::string shm_key;
+  uint64_t next_batch = 0;
 };
 
 struct BindReplyFrame {

@@ -173,6 +173,7 @@ struct FieldsOf<HelloReplyFrame> {
     v.Text(16, f.build_id);
     v.Text(17, f.shm_socket);
     v.Bytes(18, f.shm_key);
+    v.U64(19, f.next_batch);
   }
 };
 

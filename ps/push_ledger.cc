@@ -56,6 +56,8 @@ void PushLedger::Record(const PushId& id, uint32_t slice, uint64_t batch, PushEn
     known.last_incarnation = id.incarnation;
     known.last = {id.sequence, batch};
   }
+  if (outcome.outcome == Outcome::kApplied && batch != ~uint64_t{0})
+    known.next_batch = std::max(known.next_batch, batch + 1);
   if (id.sequence < known.floor) return;
   known.outcomes.emplace(std::make_pair(id.sequence, slice), std::move(outcome));
 }
@@ -73,11 +75,17 @@ PushLedger::Last PushLedger::last(uint64_t worker) const {
   return known == nullptr ? Last() : known->last;
 }
 
+uint64_t PushLedger::next_batch(uint64_t worker) const {
+  const Worker* known = Find(worker);
+  return known == nullptr ? 0 : known->next_batch;
+}
+
 void PushLedger::Forget(uint64_t max_unconfirmed) {
   max_unconfirmed_ = max_unconfirmed;
   for (auto& [worker, known] : workers_) {
     known.floor = 0;
     known.last = {};
+    known.next_batch = 0;
     known.outcomes.clear();
   }
 }

@@ -86,8 +86,11 @@ class PushLedger {
     uint64_t batch = 0;
   };
   Last last(uint64_t worker) const;
+  // One above the greatest batch of which any push of the worker was applied, by whichever of its
+  // incarnations; 0: none.
+  uint64_t next_batch(uint64_t worker) const;
 
-  // Forgets every outcome, floor and last sequence: a new epoch begins. Incarnations stay.
+  // Forgets every outcome, floor, last sequence and batch: a new epoch begins. Incarnations stay.
   void Forget(uint64_t max_unconfirmed);
 
   // Outcomes held for `worker`.
@@ -99,6 +102,7 @@ class PushLedger {
     uint64_t floor = 0;  // sequences below are confirmed
     uint64_t last_incarnation = 0;
     Last last;
+    uint64_t next_batch = 0;
     std::map<std::pair<uint64_t, uint32_t>, PushEnd> outcomes;  // by (sequence, slice)
   };
 

@@ -95,6 +95,9 @@ struct ShardTotals {
   uint64_t moved = 0;
   uint64_t invalid = 0;
   uint64_t fenced = 0;
+  // Examples of the updates committed to the model's first slice, where this shard holds it: each
+  // example that a whole gradient was computed from counts once in all shards together.
+  uint64_t examples = 0;
   // Bytes of all gradients received, and those of them that were copied before a job read them: by
   // the parser of frames that are not as our writer makes them.
   uint64_t payload_bytes = 0;

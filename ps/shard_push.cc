@@ -265,6 +265,8 @@ void Shard::Core::Take(Running running) {
 void Shard::Core::Commit(Running* running, const std::vector<PushTerms>& pushes) {
   const uint32_t slice = running->slice;
   store_.Commit(slice, std::move(running->values), std::move(running->state));
+  if (store_[slice].spec.tensor_id == 1 && store_[slice].spec.offset == 0)
+    totals_.examples += running->plan.examples;
   const uint64_t version = store_[slice].version;
   for (const PushTerms& terms : pushes) {
     ledger_.Record(terms.id, slice, terms.batch, {Outcome::kApplied, version, ""});

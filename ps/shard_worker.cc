@@ -51,6 +51,7 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
   if (hello.role == SessionRole::kWorker) {
     reply.last_sequence = ledger_.last(hello.worker_id).sequence;
     reply.last_batch = ledger_.last(hello.worker_id).batch;
+    reply.next_batch = ledger_.next_batch(hello.worker_id);
   }
   reply.has_max_staleness = options_.max_staleness.has_value();
   reply.max_staleness = options_.max_staleness.value_or(0);

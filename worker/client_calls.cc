@@ -67,6 +67,7 @@ void Client::Core::SetLayout(const Layout& layout) {
   if (has_layout_) Moved();
   refreshed_ = epoch_ == 0;
   epoch_ = layout.epoch;
+  next_batch_ = 0;
   has_layout_ = true;
   fetching_ = false;
   slices_ = SliceIndex(layout);
@@ -88,6 +89,7 @@ void Client::Core::SetLayout(const Layout& layout) {
 
 PullResult Client::Core::MakePullResult(ClientCall& call) const {
   PullResult result;
+  result.next_batch = next_batch_;
   result.lent = std::move(call.lent);
   result.not_modified = call.not_modified;
   result.stale = call.stale;

@@ -96,6 +96,7 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
   session.credits.SetLimits(hello->max_requests, hello->max_push_bytes, hello->max_reply_bytes);
   session.max_wait_ms = hello->max_wait_ms;
   sequences_.Seen(hello->last_sequence);
+  next_batch_ = std::max(next_batch_, hello->next_batch);
   session.max_frame_bytes = hello->max_frame_bytes;
   session.bind_first = 0;
   SendBind(session, shard);

@@ -45,8 +45,10 @@ std::vector<TensorPush> Trainer::AllGradients(const GradientSet* gradient) const
 }
 
 Result<TrainReport> Trainer::Run() {
-  worker_.Progress(0, steps_);
   Status status = Refresh();
+  if (!bsp()) step_ = next_batch_;
+  report_.first_step = step_;
+  worker_.Progress(step_, steps_);
   while (status.ok() && step_ < steps_) {
     StepLoss loss;
     status = bsp() ? BspStep(&loss) : AspStep(&loss);
@@ -78,7 +80,10 @@ Status Trainer::Refresh() {
         continue;  // moved once more; ends with the worker
       return all.status();
     }
-    if (!bsp()) return Status();
+    if (!bsp()) {
+      next_batch_ = all->next_batch;
+      return Status();
+    }
     step_ = all->min_version;
     if (all->min_version == all->max_version) return Status();
     // A step is being committed: some slices are one ahead. It may wait for this worker's own

@@ -78,6 +78,7 @@ class Trainer {
   BlockSums sums_;
   std::vector<Pending> pending_;
   uint64_t step_ = 0;
+  uint64_t next_batch_ = 0;    // asp: as the last sync said
   uint64_t computed_ = 0;      // examples, recomputed ones included
   bool model_failed_ = false;  // the status is the model's, whatever its code
   // Of the slices applied since it was last reported: how many, and their staleness in versions.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of any one process ends the run with a report that names it, and leaves nothing behind."""
+"""kill -9 of a process that is not replaced ends the run with a report that names it, and leaves nothing behind."""
 import json
 import os
 import signal
@@ -9,7 +9,7 @@ import cluster
 import hand_started
 import wire
 
-LONG = ("train.epochs=5000",)
+LONG = ("train.epochs=5000", "restart.workers=0")
 
 # A worker that stops its server in the kernel's sense, and leaves: nobody will answer whoever wants the weights.
 STOPS_ITS_SERVER = """

@@ -166,11 +166,13 @@ TEST_F(CoordinatorServiceTest, TheStatusTellsTheWholeStory) {
   auto totals = As<v1::LeaveRequest>(v1::MEMBER_ROLE_SERVER);
   totals.mutable_pushes()->set_applied(5);
   totals.mutable_sessions()->set_uds(3);
+  totals.mutable_payload()->set_sent(5);
   EXPECT_FALSE(service->AwaitEnd(absl::ZeroDuration()));
   ASSERT_TRUE(client->Leave(totals, kLimit).ok());
   EXPECT_TRUE(service->AwaitEnd(kLimit));
   EXPECT_EQ(service->Status().members[0].pushes.applied, 5u);
   EXPECT_EQ(service->Status().members[0].sessions.uds, 3u);
+  EXPECT_EQ(service->Status().members[0].payload.sent, 5u);
 }
 
 TEST_F(CoordinatorServiceTest, ALossAndAStopReachTheMembership) {
@@ -221,6 +223,8 @@ TEST(CoordinatorCodecTest, SettingsAndCountsSurviveTheRoundTrip) {
   EXPECT_EQ(FromProto(ToProto(counts)), counts);
   const SessionCounts sessions{1, 2, 3};
   EXPECT_EQ(FromProto(ToProto(sessions)), sessions);
+  const PayloadCounts payload{1, 2, 3, 4};
+  EXPECT_EQ(FromProto(ToProto(payload)), payload);
 }
 
 TEST(CoordinatorCodecTest, AStatusThatDoesNotHoldTogetherIsRefused) {

@@ -434,7 +434,8 @@ TEST_F(MembershipTest, ACoordinatorThatWasPausedItselfBlamesNobody) {
 TEST_F(MembershipTest, TheLossOfAnyMemberFailsTheJobOnceAndEndsAllWaits) {
   JoinAll();
   Ask(7, workers[0]);
-  ASSERT_TRUE(membership->ReportLoss(Key(), kServer, 1, "killed by signal 9 (SIGKILL)", now).ok());
+  ASSERT_TRUE(
+      membership->ReportLoss(Key(), kServer, 1, 0, "killed by signal 9 (SIGKILL)", now).ok());
   const std::string reason =
       "server 1 (process 102 on host alpha) ended: killed by signal 9 (SIGKILL)";
   EXPECT_EQ(membership->failure(), reason);
@@ -442,16 +443,16 @@ TEST_F(MembershipTest, TheLossOfAnyMemberFailsTheJobOnceAndEndsAllWaits) {
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_EQ(answers[0].layout.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(answers[0].layout.status().message()), HasSubstr(reason));
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "exit 1", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "exit 1", now).ok());
   EXPECT_EQ(membership->failure(), reason) << "the first reason stays";
   EXPECT_EQ(membership->Join(JoinAs(kServer, 1), now).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(MembershipTest, AProcessThatEndsBeforeItJoinedFailsTheJobToo) {
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 1, "exit 127", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 1, 0, "exit 127", now).ok());
   EXPECT_EQ(membership->failure(), "worker 1 ended before it joined: exit 127");
-  EXPECT_FALSE(membership->ReportLoss(Key(), kWorker, 9, "", now).ok());
+  EXPECT_FALSE(membership->ReportLoss(Key(), kWorker, 9, 0, "", now).ok());
 }
 
 TEST_F(MembershipTest, AReportedFailureFailsTheJobNamingTheMember) {
@@ -465,10 +466,10 @@ TEST_F(MembershipTest, AReportedFailureFailsTheJobNamingTheMember) {
 
 TEST_F(MembershipTest, ALostWorkerIsReplacedWhereTheJobSaysSoAndThePredecessorIsFenced) {
   auto options = JobOptions();
-  options.replace_lost_workers = true;
+  options.restart_workers.limit = 3;
   Restart(options);
   JoinAll();
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "killed", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now).ok());
   EXPECT_EQ(membership->failure(), "");
   const MemberId successor = Joined(kWorker);
   EXPECT_EQ(successor.rank, 0u);
@@ -479,10 +480,10 @@ TEST_F(MembershipTest, ALostWorkerIsReplacedWhereTheJobSaysSoAndThePredecessorIs
 
 TEST_F(MembershipTest, ALostWorkerThatComesBackIsToldSo) {
   auto options = JobOptions();
-  options.replace_lost_workers = true;
+  options.restart_workers.limit = 3;
   Restart(options);
   JoinAll();
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "killed", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now).ok());
   auto beat = Beat(workers[0]);
   EXPECT_EQ(beat.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(beat.status().message()), HasSubstr("is lost"));
@@ -490,15 +491,106 @@ TEST_F(MembershipTest, ALostWorkerThatComesBackIsToldSo) {
 
 TEST_F(MembershipTest, ALostWorkerWhosePlaceNobodyTookLeavesInOrder) {
   auto options = JobOptions();
-  options.replace_lost_workers = true;
+  options.restart_workers.limit = 3;
   Restart(options);
   JoinAll();
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "killed", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now).ok());
   for (const MemberId& worker : workers) {
     EXPECT_FALSE(membership->finished());
     EXPECT_TRUE(membership->Leave(Key(), worker, LeaveEvent(), now).ok());
   }
   EXPECT_TRUE(membership->finished());
+}
+
+TEST_F(MembershipTest, EachReplacementWaitsLongerAndBeyondTheLimitTheJobFails) {
+  auto options = JobOptions();
+  options.restart_workers.limit = 2;
+  options.restart_workers.window = absl::Minutes(1);
+  options.restart_workers.backoff = absl::Seconds(4);
+  Restart(options);
+  JoinAll();
+  auto lost = membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now);
+  ASSERT_TRUE(lost.ok());
+  EXPECT_TRUE(lost->replace);
+  EXPECT_EQ(lost->delay, absl::ZeroDuration());
+  EXPECT_EQ(lost->restarts, 1u);
+  (void)Joined(kWorker);
+  lost = membership->ReportLoss(Key(), kWorker, 0, 1, "killed", now);
+  ASSERT_TRUE(lost.ok());
+  EXPECT_EQ(lost->delay, absl::Seconds(4));
+  now += absl::Seconds(1);
+  lost = membership->ReportLoss(Key(), kWorker, 0, 1, "killed", now);
+  EXPECT_EQ(lost->delay, absl::Seconds(3)) << "told again: the same loss";
+  EXPECT_EQ(lost->restarts, 2u);
+  (void)Joined(kWorker);
+  EXPECT_EQ(Status().members[2].restarts, 2u);
+  lost = membership->ReportLoss(Key(), kWorker, 0, 2, "killed", now);
+  EXPECT_FALSE(lost->replace);
+  EXPECT_THAT(membership->failure(),
+              HasSubstr("ended: killed; it has been replaced 2 times within 1m, as often as "
+                        "restart.workers allows"));
+}
+
+TEST_F(MembershipTest, ALossOfAPredecessorIsNoLossOfItsSuccessor) {
+  auto options = JobOptions();
+  options.restart_workers.limit = 3;
+  Restart(options);
+  JoinAll();
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now)->replace);
+  const MemberId successor = Joined(kWorker);
+  const auto late = membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now);
+  ASSERT_TRUE(late.ok());
+  EXPECT_FALSE(late->replace);
+  EXPECT_TRUE(Beat(successor).ok());
+}
+
+TEST_F(MembershipTest, ASuccessorThatEndsBeforeItJoinedIsALossMore) {
+  auto options = JobOptions();
+  options.restart_workers.limit = 2;
+  Restart(options);
+  JoinAll();
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed", now)->replace);
+  const auto again = membership->ReportLoss(Key(), kWorker, 0, 1, "exit 1", now);
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again->replace);
+  EXPECT_EQ(again->restarts, 2u);
+  EXPECT_EQ(membership->ReportLoss(Key(), kWorker, 0, 1, "exit 1", now)->restarts, 2u)
+      << "told again: the same loss";
+  EXPECT_FALSE(membership->ReportLoss(Key(), kWorker, 0, 2, "exit 1", now)->replace);
+  EXPECT_THAT(membership->failure(),
+              HasSubstr("was lost, and its successor ended before it joined: exit 1"));
+}
+
+TEST_F(MembershipTest, APlaceThatNobodyTakesInTimeFailsTheJob) {
+  auto options = JobOptions();
+  options.restart_workers.limit = 3;
+  options.replace_within = absl::Seconds(5);
+  Restart(options);
+  JoinAll();
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 1, 0, "killed", now)->replace);
+  EXPECT_LE(membership->NextTick(), now + absl::Seconds(5));
+  now += absl::Seconds(4);
+  for (const auto& who : {servers[0], servers[1], workers[0]}) ASSERT_TRUE(Beat(who).ok());
+  EXPECT_EQ(membership->failure(), "");
+  now += absl::Seconds(1);
+  membership->Tick(now);
+  EXPECT_THAT(membership->failure(),
+              HasSubstr("was lost, and nobody has taken its place within 5s"));
+}
+
+TEST_F(MembershipTest, AWorkerWhoseLeaseHasRunOutIsReplacedToo) {
+  auto options = JobOptions();
+  options.restart_workers.limit = 3;
+  Restart(options);
+  JoinAll();
+  now += absl::Seconds(9);
+  for (const auto& who : {servers[0], servers[1], workers[0]}) ASSERT_TRUE(Beat(who).ok());
+  now += absl::Seconds(2);
+  membership->Tick(now);
+  EXPECT_EQ(membership->failure(), "");
+  EXPECT_TRUE(membership->ReportLoss(Key(), kWorker, 1, 0, "killed", now)->replace)
+      << "its agent ends it, and asks what is to be done";
+  EXPECT_EQ(Joined(kWorker).rank, 1u);
 }
 
 TEST_F(MembershipTest, TheJobIsFinishedWhenEveryWorkerHasLeftAndServersGoOnUntilTheyAreStopped) {
@@ -537,7 +629,7 @@ TEST_F(MembershipTest, AServerThatLeavesWhileWorkersNeedItFailsTheJob) {
 TEST_F(MembershipTest, AMemberThatHasLeftIsNotMissedWhenItFallsSilent) {
   JoinAll();
   ASSERT_TRUE(membership->Leave(Key(), workers[0], {}, now).ok());
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "exit 0", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "exit 0", now).ok());
   now += absl::Seconds(9);
   for (const auto& who : {servers[0], servers[1], workers[1]}) ASSERT_TRUE(Beat(who).ok());
   now += absl::Seconds(2);
@@ -551,7 +643,7 @@ TEST_F(MembershipTest, AnOrderToStopReachesEverybodyAndWhoEndsThenIsNoLoss) {
   ASSERT_TRUE(membership->Stop(Key(), "interrupted", now).ok());
   EXPECT_THAT(membership->TakeAnswers(), SizeIs(1));
   EXPECT_EQ(Beat(workers[0])->reason, "interrupted");
-  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, "killed by signal 15", now).ok());
+  ASSERT_TRUE(membership->ReportLoss(Key(), kWorker, 0, 0, "killed by signal 15", now).ok());
   EXPECT_EQ(membership->failure(), "");
   Ask(4, workers[1]);
   EXPECT_THAT(std::string(membership->TakeAnswers()[0].layout.status().message()),

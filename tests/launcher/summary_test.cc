@@ -37,13 +37,15 @@ JobStatus Training() {
   job.steps = 100;
   for (uint32_t rank = 0; rank < 2; ++rank) {
     job.members.push_back(Member(MemberRole::kServer, rank, MemberState::kServing));
-    job.members.back().pushes = PushCounts{30, 10, 1, 2, 3, 4, 5};
+    job.members.back().pushes = PushCounts{30, 10, 1, 2, 3, 4, 5, rank == 0 ? 200u : 0u};
     job.members.back().sessions = SessionCounts{rank, 2, 0};
+    job.members.back().payload = PayloadCounts{1000, 1, 2000, rank};
   }
   for (uint32_t rank = 0; rank < 2; ++rank) {
     job.members.push_back(Member(MemberRole::kWorker, rank, MemberState::kJoined));
     job.members.back().values = {
         {"loss", 0.5 + rank}, {"examples", 100}, {"examples_recomputed", 7}, {"slices_pushed", 55}};
+    job.members.back().restarts = 1 + rank;
   }
   return job;
 }
@@ -60,7 +62,8 @@ TEST(SummaryTest, ItHasExactlyTheKeysThatAreReliedOn) {
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   EXPECT_THAT(keys, UnorderedElementsAre("status", "mode", "steps", "wall_seconds", "train_loss",
                                          "test_accuracy", "weights_sha256", "pushes", "transports",
-                                         "slices_pushed", "examples", "rewinds", "failure"));
+                                         "payload_bytes", "slices_pushed", "examples", "restarts",
+                                         "rewinds", "failure"));
   EXPECT_EQ(json["status"], "ok");
   EXPECT_EQ(json["mode"], "asp");
   EXPECT_EQ(json["steps"], 12);
@@ -72,10 +75,14 @@ TEST(SummaryTest, ItHasExactlyTheKeysThatAreReliedOn) {
   EXPECT_EQ(json["pushes"]["fenced"], 10);
   EXPECT_EQ(json["pushes"].size(), 7u);
   EXPECT_EQ(json["transports"], nlohmann::json({{"tcp", 1}, {"uds", 4}, {"shm", 0}}));
+  EXPECT_EQ(json["payload_bytes"],
+            nlohmann::json(
+                {{"received", 2000}, {"received_copied", 2}, {"sent", 4000}, {"sent_copied", 1}}));
   EXPECT_EQ(json["slices_pushed"], 110);
   EXPECT_EQ(json["examples"]["counted"], 200);
   EXPECT_EQ(json["examples"]["recomputed"], 14);
   EXPECT_EQ(json["examples"]["dropped"], 0);
+  EXPECT_EQ(json["restarts"], nlohmann::json({{"workers", 3}, {"servers", 0}}));
   EXPECT_EQ(json["rewinds"], 0);
   EXPECT_TRUE(json["failure"].is_null());
 }
@@ -130,9 +137,7 @@ TEST(ProgressTest, ALineTellsStepLossRateAndStaleness) {
   progress.Line(job, kStart);
   double staleness = 1;
   for (MemberStatus& member : job.members) {
-    for (NamedValue& value : member.values) {
-      if (value.name == "examples") value.value += 500;
-    }
+    if (member.role == MemberRole::kServer && member.rank == 0) member.pushes.examples += 1000;
     if (member.role != MemberRole::kWorker) continue;
     member.values.push_back({"staleness", staleness});
     staleness += 0.5;

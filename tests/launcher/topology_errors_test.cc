@@ -188,8 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Checkpoints", "checkpoint: {dir: c, every_steps: 10, keep: 2}\n",
              "t.yaml:6:14: checkpoint.dir: not built yet: no checkpoint is written\n"
              "t.yaml:6:22: checkpoint.every_steps: not built yet: no checkpoint is written\n"},
-        Case{"Restarts", "restart: {workers: 3}\n",
-             "t.yaml:6:11: restart.workers: not built yet: a lost process ends the run\n"},
+        Case{"Restarts", "restart: {servers: 3}\n",
+             "t.yaml:6:11: restart.servers: not built yet: a lost server ends the run\n"},
         Case{"Tls", "security: {mode: tls, ca_file: ca.pem}\n",
              "t.yaml:6:12: security.mode: tls is not built yet; use token\n"
              "t.yaml:6:23: security.ca_file: not built yet: each run makes a token of its own and "

@@ -61,7 +61,7 @@ train:
     test_labels: "t\"l\\"
     scale: 0.00390625
 checkpoint: {every_steps: 0, keep: 2}
-restart: {workers: 0, servers: 0}
+restart: {workers: 7, servers: 0, window: 1h, backoff: 250ms}
 security: {mode: token}
 )";
 
@@ -287,8 +287,10 @@ checkpoint:
   every_steps: 0
   keep: 2
 restart:
-  workers: 0
+  workers: 3
   servers: 0
+  window: 10m
+  backoff: 1s
 security:
   mode: token
 )");

@@ -143,5 +143,21 @@ TEST_F(PushLedgerTest, AWorkerThatNeverEnteredIsNotKnown) {
   EXPECT_EQ(ledger.unconfirmed(9), 0u);
 }
 
+TEST_F(PushLedgerTest, TheNextBatchIsBehindTheGreatestOfWhichAPushWasAppliedWhoeverHadThePlace) {
+  PushLedger ledger(4, 16);
+  (void)ledger.Enter(3, 1);
+  EXPECT_EQ(ledger.next_batch(3), 0u);
+  ledger.Record({3, 1, 1}, 0, /*batch=*/5, {Outcome::kApplied, 1, ""});
+  ledger.Record({3, 1, 2}, 0, /*batch=*/6, {Outcome::kStale, 1, ""});
+  EXPECT_EQ(ledger.next_batch(3), 6u) << "what was stale did not count";
+  (void)ledger.Enter(3, 2);
+  EXPECT_EQ(ledger.next_batch(3), 6u) << "a successor goes on there";
+  ledger.Record({3, 1, 3}, 0, /*batch=*/9, {Outcome::kApplied, 2, ""});
+  EXPECT_EQ(ledger.next_batch(3), 6u) << "of a fenced incarnation";
+  ledger.Record({3, 2, 3}, 0, /*batch=*/6, {Outcome::kApplied, 2, ""});
+  EXPECT_EQ(ledger.next_batch(3), 7u);
+  EXPECT_EQ(ledger.next_batch(4), 0u);
+}
+
 }  // namespace
 }  // namespace weir

@@ -109,7 +109,7 @@ void Cluster::StartWorker(uint32_t rank) {
   for (const auto& shard : shards_) shards.push_back(shard.get());
   processes_.push_back(std::make_unique<WorkerProcess>(world_, &network_, &coordinator_,
                                                        std::move(shards), rank, next_process_++));
-  places_[rank] = {processes_.back().get(), false};
+  places_[rank] = {processes_.back().get(), false, coordinator_.restarts(rank)};
   processes_.back()->Start();
 }
 
@@ -121,7 +121,7 @@ void Cluster::Supervise() {
     const WorkerProcess::State state = place.process->state();
     if (state != WorkerProcess::State::kEnded && state != WorkerProcess::State::kCrashed) continue;
     place.replacing = true;
-    if (world_->random.Chance(50)) coordinator_.ReportLoss(MemberRole::kWorker, rank);
+    if (world_->random.Chance(50)) coordinator_.ReportLoss(rank, place.restarts);
     world_->queue.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(1)),
                         [this, rank] { StartWorker(rank); });
   }

@@ -39,6 +39,7 @@ class Cluster {
   struct Place {
     WorkerProcess* process = nullptr;  // the newest
     bool replacing = false;            // a successor is about to be started
+    uint64_t restarts = 0;             // of the place, when it was started
   };
   static constexpr uint64_t kMaxEvents = 400000;
   static constexpr absl::Duration kMaxTime = absl::Minutes(30);

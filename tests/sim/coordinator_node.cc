@@ -13,7 +13,9 @@ Membership::Options OptionsOf(const Scenario& scenario) {
   options.job_token = scenario.shard.job_token;
   options.settings = scenario.job;
   options.lease = Scenario::kLease;
-  options.replace_lost_workers = true;
+  options.restart_workers.limit = 1 << 20;  // whoever is crashed is started again
+  options.restart_workers.window = absl::Hours(1);
+  options.replace_within = absl::Hours(1);
   return options;
 }
 
@@ -168,13 +170,24 @@ void CoordinatorNode::Leave(const MemberId& who, Done<bool> done) {
       std::move(done));
 }
 
-void CoordinatorNode::ReportLoss(MemberRole role, uint32_t rank) {
-  holders_[{role, rank}].gone = true;
-  const absl::Status status =
-      membership_.ReportLoss(key(), role, rank, "killed by signal 9", world_->queue.now());
-  world_->Note("report loss", {{"rank", rank}}, status.ToString());
+void CoordinatorNode::ReportLoss(uint32_t worker, uint64_t restarts) {
+  holders_[{MemberRole::kWorker, worker}].gone = true;
+  const absl::Status status = membership_
+                                  .ReportLoss(key(), MemberRole::kWorker, worker, restarts,
+                                              "killed by signal 9", world_->queue.now())
+                                  .status();
+  world_->Note("report loss", {{"rank", worker}}, status.ToString());
   world_->judge.Expect(Promise::kMembership, status.ok(), [&] { return status.ToString(); });
   AfterEvent();
+}
+
+uint64_t CoordinatorNode::restarts(uint32_t worker) const {
+  const absl::StatusOr<JobStatus> job = membership_.GetStatus(key(), world_->queue.now());
+  if (!job.ok()) return 0;
+  for (const MemberStatus& member : job->members) {
+    if (member.role == MemberRole::kWorker && member.rank == worker) return member.restarts;
+  }
+  return 0;
 }
 
 }  // namespace weir::sim

@@ -35,7 +35,9 @@ class CoordinatorNode {
   void Heartbeat(const MemberId& who, const HeartbeatEvent& event, Done<HeartbeatAnswer> done);
   void Leave(const MemberId& who, Done<bool> done);
   // The agent sees a process end.
-  void ReportLoss(MemberRole role, uint32_t rank);
+  void ReportLoss(uint32_t worker, uint64_t restarts);
+  // Times that a lost process was to be replaced in that place.
+  uint64_t restarts(uint32_t worker) const;
 
   // The layout from now on.
   void Publish(std::shared_ptr<const Layout> layout) { published_ = std::move(layout); }

@@ -87,6 +87,10 @@ struct PullResult {
   uint64_t stale = 0;           // slices of another version than `expect`
   std::vector<LentSlice> lent;  // of entries without memory, as they came; none for slices without
                                 // new values
+  // One above the greatest PushOptions::batch of which a push was applied, of this worker or of
+  // those that had its place before, as far as the servers asked so far know; 0: none. Where a
+  // worker that starts goes on: after a Sync of the whole model every server has been asked.
+  uint64_t next_batch = 0;
 };
 
 // The gradient of one tensor, or of a range of it.

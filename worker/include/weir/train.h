@@ -32,7 +32,8 @@ struct TrainOptions {
 };
 
 struct TrainReport {
-  uint64_t steps = 0;                // finished
+  uint64_t steps = 0;                // finished, by this worker and those that had its place before
+  uint64_t first_step = 0;           // with which this worker began
   double final_loss = 0;             // mean per example, of this worker's parts, in the last step
   uint64_t examples = 0;             // whose gradients counted
   uint64_t examples_recomputed = 0;  // computed again after `stale`
@@ -47,7 +48,10 @@ struct TrainReport {
 // Bulk synchronous: one pull at the start; then a step is: gradients of the own parts, summed along
 // the fixed tree, pushed block by block, the new weights coming back with the last. Asynchronous:
 // each step's gradient is pushed at once; slices found stale are computed again from the fresh
-// weights and pushed under a new sequence until they are applied.
+// weights and pushed under a new sequence until they are applied. A worker that takes a lost one's
+// place goes on where that ended: in lockstep with the step that is open, which ends with the same
+// bits; asynchronously behind the last step of which a push was applied, whose slices that were
+// still under way are not pushed again.
 //
 // In the steady state it allocates no memory of a tensor's size. Fails with the status of the call
 // that failed, or of the model; kFailedPrecondition if a push was refused as invalid (say, a
