@@ -10,7 +10,6 @@ namespace {
 
 // Of one link, before the poller looks after the others, and after sockets.
 constexpr size_t kFramesAtOnce = 64;
-constexpr uint64_t kPayloadBytesAtOnce = uint64_t{4} << 20;
 constexpr int kMessagesAtOnce = 64;
 
 ShmOutbound::Limits OutboundLimits(const ShmLink::Options& options) {
@@ -139,14 +138,12 @@ absl::Status ShmLink::ReadAhead() {
 // Looks at the ring between any two frames: one in a hurry may have come while the last was dealt
 // with.
 absl::StatusOr<bool> ShmLink::HandOn(ShmLinkHandler* handler) {
-  uint64_t payload_bytes = 0;
   size_t count = 0;
-  for (; count < kFramesAtOnce && payload_bytes < kPayloadBytesAtOnce; ++count) {
+  for (; count < kFramesAtOnce; ++count) {
     if (ahead_broke_.ok()) ahead_broke_ = ReadAhead();
     absl::optional<ShmInbound::Frame> frame = ahead_.Take();
     if (!frame && !ahead_broke_.ok()) return ahead_broke_;
     if (!frame) break;
-    payload_bytes += frame->payload_bytes;
     handler->OnWire(std::move(frame->wire), frame->payload_bytes);
   }
   return count > 0;

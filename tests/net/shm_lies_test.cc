@@ -145,6 +145,18 @@ TEST(ShmLiesTest, WhatLiesInNoSegmentEndsTheLink) {
   }
 }
 
+TEST(ShmLiesTest, WhatCameBeforeALieIsHandedOnAndWhatCameBehindItIsNot) {
+  Liar liar;
+  liar.Write(RecordHead{32});
+  RecordHead hurried{32};
+  hurried.kind = RecordKind::kHurried;
+  liar.Write(hurried);
+  liar.Describe(1, 0, 1);  // in no segment
+  liar.Write(RecordHead{32});
+  EXPECT_TRUE(absl::IsInvalidArgument(liar.Verdict()));
+  EXPECT_EQ(liar.recorder.wires.size(), 2u);
+}
+
 TEST(ShmLiesTest, TooLargeAFrameEndsTheLink) {
   Liar liar;
   liar.Describe(kBounceSegment, 0, 65537);
