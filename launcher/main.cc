@@ -103,7 +103,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   // Debian's build of Abseil, on which gRPC's own locks rest, looks for lock cycles at every lock,
-  // under one lock of the whole process: some 5 % of a step (docs/performance.md).
+  // under one lock of the whole process (docs/performance.md).
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argc > 0 ? argv[0] : "weir");
