@@ -93,7 +93,6 @@ Roofline SomeRoofline(double both_ways, double one_way) {
   Roofline roofline;
   roofline.raw_tcp_mb_s = both_ways;
   roofline.raw_tcp_one_way_mb_s = one_way;
-  roofline.memcpy_mb_s = 10000;
   return roofline;
 }
 
@@ -118,12 +117,13 @@ TEST(SeedTableTest, WhatTheMachineCannotDoIsToldByItsOwnFigures) {
   CompareRow row = Row("weir tcp", 16, {1000}, {40000});
   row.exchanges = 1000;
   const std::string text =
-      FormatSeedTable(*MakeLoadProfile("resnet50"), {row}, SomeRoofline(2000, 1500));
+      FormatSeedTable(*MakeLoadProfile("resnet50"), {row}, SomeRoofline(2000, 1000));
   EXPECT_THAT(text,
               HasSubstr("throughput missed: it cannot be met here, raw TCP itself moves 2000"));
-  // 16 pulls of 9.4 MB at 1,500 MB/s.
-  EXPECT_THAT(text, HasSubstr("p99 missed, and cannot be met here: 16 pulls"));
-  EXPECT_THAT(text, HasSubstr("take 100.7 ms"));
+  // 16 pulls are under way, of 102.23 MB / 161 in the mean, at 1,000 MB/s.
+  EXPECT_THAT(text, HasSubstr("p99 missed, and cannot be met here: 16 pulls of 0.63 MB"));
+  EXPECT_THAT(text, HasSubstr("take 10.2 ms in the mean at the 1000 MB/s"));
+  EXPECT_THAT(text, HasSubstr("the largest, 9.4 MB, takes 9.4 ms"));
   EXPECT_THAT(text, HasSubstr("reuse missed: 85 connections for 1000 exchanges"));
 }
 
@@ -133,6 +133,15 @@ TEST(SeedTableTest, WhatAFasterMachineAllowsIsCalledMissedAlone) {
                       SomeRoofline(40000, 30000));
   EXPECT_THAT(text, Not(HasSubstr("cannot be met")));
   EXPECT_THAT(text, HasSubstr("throughput missed: it is 0.05 of the 40000 MB/s"));
+}
+
+TEST(SeedTableTest, SharedMemoryIsNotHeldAgainstARateThatItDoesNotHave) {
+  const std::string text =
+      FormatSeedTable(*MakeLoadProfile("resnet50"), {Row("weir shm", 16, {9000}, {40000, 4000})},
+                      SomeRoofline(2000, 1000));
+  EXPECT_THAT(text, HasSubstr("throughput met"));
+  EXPECT_THAT(text, HasSubstr("p99 undecided: 16 pulls are always under way"));
+  EXPECT_THAT(text, Not(HasSubstr("cannot be met")));
 }
 
 }  // namespace
