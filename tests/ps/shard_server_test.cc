@@ -322,6 +322,7 @@ constexpr uint64_t kLargeSlice = 64 << 10;
 ClientFrame LargePush(uint64_t sequence, uint64_t slice) {
   const auto gradient = std::make_shared<std::vector<float>>(kLargeSlice, 1.0f);
   PushFrame push = PushOf(0, sequence, 0);
+  push.lowest_pending = 1;  // many are out at once
   push.offset = slice * kLargeSlice;
   push.count = kLargeSlice;
   push.gradient = Payload();
