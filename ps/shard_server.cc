@@ -15,6 +15,11 @@ namespace {
 
 constexpr int kMaxJobThreads = 256;
 
+// Beside the first weights: the version before, and one that is being made or that workers read.
+constexpr int kMoreVersions = 2;
+// What the system can give within a fraction of a lease.
+constexpr uint64_t kMostReservedBytes = uint64_t{1} << 30;
+
 // A job of fewer elements is done before another thread wakes up.
 constexpr uint64_t kWorthAThread = uint64_t{64} << 10;
 
@@ -78,8 +83,22 @@ absl::Status ShardServer::Install(const Layout& layout) {
     status = shard_.Install(layout, options_.clock(), &effects_);
     max_requests_ = std::max(max_requests_.load(), shard_.max_requests());
     Perform(/*shares=*/true);
+    if (status.ok() && options_.arena != nullptr) Reserve(layout);
   });
   return status;
+}
+
+void ShardServer::Reserve(const Layout& layout) {
+  std::vector<Buffer> blocks;
+  uint64_t bytes = 0;
+  for (const SliceSpec& slice : layout.slices) {
+    if (slice.shard != options_.shard.shard) continue;
+    if (layout.codec(slice.tensor_id).pull != Codec::kF32) continue;
+    bytes += kMoreVersions * slice.count * sizeof(float);
+    if (bytes > kMostReservedBytes) return;
+    for (int i = 0; i < kMoreVersions; ++i)
+      blocks.push_back(pool_.Allocate(slice.count * sizeof(float)));
+  }
 }
 
 ShardTotals ShardServer::totals() {

@@ -162,6 +162,9 @@ class ShardServer : public SessionHandler {
   void Drive(const Stint& stint) ABSL_LOCKS_EXCLUDED(mu_);
   void GiveTurnBack(const Stint& stint) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Handle(Event event);
+  // Has the arena make now what the weights of `layout` will need, up to a bound: shared memory in
+  // huge pages can take 2 ms a MiB to make, which would come in the midst of the first steps.
+  void Reserve(const Layout& layout);
   void TickIfDue();
   // There is a job to be run in the turn.
   bool HasJob(const Stint& stint) const;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -347,6 +348,37 @@ TEST_P(ShardServerTest, LargePushesInSharedMemoryAreSharedWithTheThreadsAndAllAn
   }
   EXPECT_EQ(server->totals().applied, kPushes);
   EXPECT_EQ(server->status().step, kPushes / kSlices);
+}
+
+// Of the heap; counts what was asked of it.
+class CountingArena : public Arena {
+ public:
+  char* Take(size_t bytes) override {
+    ++taken;
+    return static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+  }
+  bool Return(char* block, size_t) override {
+    std::free(block);
+    return true;
+  }
+  std::atomic<int> taken{0};
+};
+
+TEST_P(ShardServerTest, WhatTheWeightsNeedIsTakenFromTheArenaWhenTheLayoutComes) {
+  const auto arena = std::make_shared<CountingArena>();
+  ShardServer::Options options = Asp(GetParam());
+  options.arena = arena;
+  server = *ShardServer::Create(options, &outlet);
+  outlet.server = server.get();
+  Begin();
+  const int taken = arena->taken;
+  EXPECT_EQ(taken, 3 * 4) << "of four slices the version now, the one before, one in the making";
+  Connect(1, 0);
+  for (uint64_t i = 1; i <= 20; ++i) {
+    server->OnFrame(1, FrameOf(i + 1, PushOf(0, i, i % 4)), 200);
+    outlet.Wait(1, i + 1);
+  }
+  EXPECT_EQ(arena->taken, taken);
 }
 
 INSTANTIATE_TEST_SUITE_P(JobThreads, ShardServerTest, testing::Values(0, 2),
