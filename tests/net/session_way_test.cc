@@ -158,6 +158,7 @@ TEST_F(SessionWayTest, AWordThatLiesToTheServerEndsItsSessionAndNoOther) {
   for (char* rings : Rings()) {
     if (std::count(before.begin(), before.end(), rings) != 0) continue;
     DirectionOf(rings, ShmGeometry(), ShmSide::kClient).tail->store(~uint64_t{0});
+    break;  // the other mapping is of the same memory, and may be gone by now
   }
   served_->poller()->Wake();
   const absl::Status status = recorder.AwaitClosed();
@@ -170,8 +171,7 @@ TEST_F(SessionWayTest, AWordThatLiesToTheClientEndsTheSessionWhichIsToBeMadeAgai
   Recorder recorder;
   const auto client = Move(&recorder);
   ExpectEcho(client.get(), &recorder);
-  for (char* rings : Rings())
-    DirectionOf(rings, ShmGeometry(), ShmSide::kServer).tail->store(~uint64_t{0});
+  DirectionOf(Rings().at(0), ShmGeometry(), ShmSide::kServer).tail->store(~uint64_t{0});
   runtime_->poller()->Wake();
   const absl::Status status = recorder.AwaitClosed();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;

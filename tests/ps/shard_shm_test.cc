@@ -261,12 +261,12 @@ TEST_F(ShardShmTest, AGradientThatChangesWhileItIsReadSpoilsNoWeights) {
   uint64_t step = StepUntilLent();
   const Buffer spoilt = Filled(1);
   std::atomic<bool> done{false};
-  std::thread spoiler([&] {  // at any time one of the floats is poison, about half of the time
+  std::thread spoiler([&] {  // one of the floats is poison, each time another
     volatile float* const floats = spoilt.floats();
-    for (uint64_t n = 0; !done; ++n) {
-      const uint64_t i = 1 + n * 7919 % (kElements - 1);
-      floats[i] = std::numeric_limits<float>::quiet_NaN();
-      floats[i] = 1;
+    for (uint64_t n = 0, last = 1; !done; ++n) {
+      floats[last] = 1;
+      last = 1 + n * 7919 % (kElements - 1);
+      floats[last] = std::numeric_limits<float>::quiet_NaN();
     }
   });
   const auto stop = absl::MakeCleanup([&] {

@@ -2,6 +2,7 @@
 // A Worker whose frames travel in shared memory, over real links: what is lent, and what happens
 // when the memory breaks.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -120,15 +121,30 @@ std::set<char*> MappedRings() {
   return found;
 }
 
-// Puts a lie into the rings, again and again, until `seen`; what is honest there is written over it
-// with every frame.
-template <typename Seen>
-void Lie(const std::set<char*>& rings, Seen seen) {
-  while (!seen()) {
-    for (char* segment : rings)
-      DirectionOf(segment, ShmGeometry(), ShmSide::kServer).tail->store(~uint64_t{0});
+// The rings of a link, for a peer that lies: a mapping of the same memory that stays when the link
+// has gone.
+class Spoilt {
+ public:
+  // `rings` is one of MappedRings.
+  explicit Spoilt(char* rings)
+      : segment_(static_cast<char*>(
+            mremap(rings, /*another one*/ 0, ShmGeometry().segment_bytes(), MREMAP_MAYMOVE))) {}
+  ~Spoilt() { munmap(segment_, ShmGeometry().segment_bytes()); }
+  Spoilt(const Spoilt&) = delete;
+  Spoilt& operator=(const Spoilt&) = delete;
+
+  bool ok() const { return segment_ != MAP_FAILED; }
+  // Lies about what the server has written, again and again, until `seen`; what is honest is
+  // written over it with every frame.
+  template <typename Seen>
+  void Lie(Seen seen) {
+    while (!seen())
+      DirectionOf(segment_, ShmGeometry(), ShmSide::kServer).tail->store(~uint64_t{0});
   }
-}
+
+ private:
+  char* const segment_;
+};
 
 std::vector<LentSlice> Borrow(Worker* worker) {
   const Result<PullResult> pulled = worker->Pull({{0, {}}});
@@ -279,6 +295,8 @@ TEST_F(BrokenShmTest, TheSessionGoesOnOverItsSocketAndNothingIsLostOrCountedTwic
     for (char* other : before) rings.erase(other);
   }
   ASSERT_EQ(rings.size(), 2u);
+  Spoilt spoilt(*rings.begin());
+  ASSERT_TRUE(spoilt.ok());
   for (const auto& worker : workers_) gradients_.emplace_back(worker.get());
   Log& log = logs_[0];
   const std::string failed = "shared memory with shard 0 failed";
@@ -287,7 +305,7 @@ TEST_F(BrokenShmTest, TheSessionGoesOnOverItsSocketAndNothingIsLostOrCountedTwic
   Step(3, [&] {
     while (log.With(failed).empty()) {
       Future<PullResult> pull = workers_[0]->PullAsync({{0, {}}});
-      Lie(rings, [&] { return pull.Ready() || !log.With(failed).empty(); });
+      spoilt.Lie([&] { return pull.Ready() || !log.With(failed).empty(); });
       ASSERT_TRUE(pull.Get().ok());
     }
   });
