@@ -179,6 +179,11 @@ void Shard::Core::OnJobDone(uint64_t job, const JobResult& result) {
   Advance(slice);
 }
 
+void Shard::Core::OnRoster(const Roster& roster) {
+  if (roster.generation <= roster_.generation) return;
+  roster_ = roster;
+}
+
 void Shard::Core::OnTick() {
   for (const WaitingList::Expired& waiter : waiting_.TakeExpired(now_)) {
     std::string reason = policy_->WaitsFor(waiter.slice, store_[waiter.slice].version);
@@ -263,6 +268,12 @@ void Shard::OnClosed(uint64_t session, absl::Time now, Effects* effects) {
 void Shard::OnJobDone(uint64_t job, const JobResult& result, absl::Time now, Effects* effects) {
   core_->Begin(now, effects);
   core_->OnJobDone(job, result);
+  core_->End();
+}
+
+void Shard::OnRoster(const Roster& roster, absl::Time now, Effects* effects) {
+  core_->Begin(now, effects);
+  core_->OnRoster(roster);
   core_->End();
 }
 

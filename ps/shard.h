@@ -15,6 +15,7 @@
 #include "core/layout.h"
 #include "core/optimizer.h"
 #include "core/payload.h"
+#include "core/roster.h"
 #include "core/schedule.h"
 #include "net/frame.h"
 #include "ps/job.h"
@@ -163,6 +164,11 @@ class Shard {
 
   // Jobs may be done in any order. A job of an earlier layout is ignored.
   void OnJobDone(uint64_t job, const JobResult& result, absl::Time now, Effects* effects);
+
+  // Which workers count from now on. One whose generation is not greater than that of the one in
+  // force is ignored: they come from several heartbeats, in any order. Until the first, every
+  // worker of the settings counts.
+  void OnRoster(const Roster& roster, absl::Time now, Effects* effects);
 
   // Ends the waits and closes the sessions whose time is over.
   void OnTick(absl::Time now, Effects* effects);

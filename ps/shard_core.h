@@ -40,6 +40,7 @@ class Shard::Core {
   void OnSent(uint64_t id, uint64_t payload_bytes);
   void OnClosed(uint64_t id);
   void OnJobDone(uint64_t job, const JobResult& result);
+  void OnRoster(const Roster& roster);
   void OnTick();
 
   absl::Time NextDeadline() const;
@@ -193,6 +194,7 @@ class Shard::Core {
   PushLedger ledger_;
   SessionTable sessions_;
   std::map<uint64_t, WorkerNote> notes_;  // by worker; as many as the ledger knows
+  Roster roster_;                         // generation 0: none has been told
   ShardTotals totals_;
 };
 

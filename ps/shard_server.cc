@@ -88,6 +88,13 @@ absl::Status ShardServer::Install(const Layout& layout) {
   return status;
 }
 
+void ShardServer::OnRoster(const Roster& roster) {
+  RunInTurn([&] {
+    shard_.OnRoster(roster, options_.clock(), &effects_);
+    Perform(/*shares=*/true);
+  });
+}
+
 void ShardServer::Reserve(const Layout& layout) {
   std::vector<Buffer> blocks;
   uint64_t bytes = 0;

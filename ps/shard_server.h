@@ -43,8 +43,8 @@ class SessionOutlet {
 // There is one *turn*, and only the thread that has it touches the shard. Whoever brings an event
 // puts it into the mailbox and, if nobody has the turn, takes it and handles what is there, so that
 // a frame is handled, applied and answered on the thread that received it, without a hand-over.
-// Nobody waits for the turn but Install, totals and status. What one session may have in the
-// mailbox is bounded by its credits, and more closes the session. Jobs run in the turn, between
+// Nobody waits for the turn but Install, OnRoster, totals and status. What one session may have in
+// the mailbox is bounded by its credits, and more closes the session. Jobs run in the turn, between
 // events; where there are `job_threads`, large ones wait for these, and the turn runs only what
 // they will not come to soon. Not so the job of a frame that came by OnFrame: its gradient has just
 // been through the receiver's cache, and over sockets the hand-over cost an eighth of the
@@ -80,6 +80,8 @@ class ShardServer : public SessionHandler {
   // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the
   // first weights are there. May come before Start.
   absl::Status Install(const Layout& layout);
+  // As Shard::OnRoster. May come before Start and before there is a layout.
+  void OnRoster(const Roster& roster);
   // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are not done are
   // abandoned.
   void Stop();
