@@ -35,7 +35,7 @@ std::shared_ptr<Store> MakeStore() {
       SliceStore(MakeLayout(tensors, Arrays::kSliceElements * sizeof(float), 1, 1).value(),
                  /*shard=*/0);
   for (size_t slice = 0; slice < made->store.size(); ++slice)
-    made->store.Initialise(slice, {made->pool.Allocate(256), {}}, {});
+    made->store.Initialise(slice, 0, {made->pool.Allocate(256), {}}, {});
   std::mt19937 random(1);
   for (size_t i = 0; i < kLookups; ++i) made->order.push_back(1 + random() % kTensors);
   return made;

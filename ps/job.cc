@@ -32,15 +32,22 @@ bool PayloadIsFinite(Codec codec, const Payload& payload, size_t count) {
 }
 
 JobFault RunInit(const InitJob& job, size_t count) {
-  for (const Buffer& state : job.state_out) {
-    if (state) std::memset(state.data(), 0, state.size());
-  }
   bool finite = true;
+  for (size_t i = 0; i < job.state_out.size(); ++i) {
+    const Buffer& state = job.state_out[i];
+    if (!state) continue;
+    if (job.state_source[i].empty()) {
+      std::memset(state.data(), 0, state.size());
+    } else {
+      job.state_source[i].CopyTo(state.data());
+      finite = AllFinite(state.data(), count) && finite;
+    }
+  }
   if (job.source.empty()) {
     Initialize(*job.tensor, job.seed, job.offset, count, job.weights_out.floats());
   } else {
     job.source.CopyTo(job.weights_out.data());
-    finite = AllFinite(job.weights_out.data(), count);
+    finite = AllFinite(job.weights_out.data(), count) && finite;
   }
   if (job.encoded_out) {
     Encode(job.pull_codec, job.weights_out.floats(), count, job.encoded_out.data());

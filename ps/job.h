@@ -23,7 +23,8 @@ namespace weir {
 // weights, sums of held parts) and write only buffers of their own, so a result may be dropped at
 // any time and nothing has happened. At most one job a slice is out at a time.
 
-// Fills the weights of a slice for step 0, and its optimizer state with zeros.
+// Fills the weights of a slice for step 0 and its optimizer state with zeros, or both with what a
+// cut holds.
 struct InitJob {
   std::shared_ptr<const TensorShape> tensor;
   uint64_t seed = 0;    // of the job
@@ -31,8 +32,9 @@ struct InitJob {
   Payload source;  // the slice's first weights, little-endian f32; empty: the tensor's initializer
   Buffer weights_out;
   Codec pull_codec = Codec::kF32;
-  Buffer encoded_out;               // the weights in `pull_codec`; set unless that is f32
-  std::array<Buffer, 2> state_out;  // those that the optimizer uses are set
+  Buffer encoded_out;                   // the weights in `pull_codec`; set unless that is f32
+  std::array<Buffer, 2> state_out;      // those that the optimizer uses are set
+  std::array<Payload, 2> state_source;  // the state's first values; empty: zeros
 };
 
 // One addition of the fixed tree over the parts of a step.
@@ -79,7 +81,7 @@ struct Job {
 // What a job saw that forbids the use of its output.
 enum class JobFault : uint8_t {
   kNone = 0,
-  kNonFiniteGradient,  // the payload (of InitJob: the source) holds NaN or infinity
+  kNonFiniteGradient,  // the payload (of InitJob: a source) holds NaN or infinity
   kSumOverflow,        // every operand is finite, their sum is not
   kNonFiniteResult,    // the new weights or the new state are not finite
 };

@@ -90,6 +90,19 @@ void PushLedger::Forget(uint64_t max_unconfirmed) {
   }
 }
 
+std::vector<uint64_t> PushLedger::workers() const {
+  std::vector<uint64_t> all;
+  all.reserve(workers_.size());
+  for (const auto& [worker, known] : workers_) all.push_back(worker);
+  return all;
+}
+
+void PushLedger::Restore(uint64_t worker, uint64_t next_batch) {
+  const auto it = workers_.find(worker);
+  if (it == workers_.end() && workers_.size() >= max_workers_) return;
+  workers_[worker].next_batch = next_batch;
+}
+
 uint64_t PushLedger::unconfirmed(uint64_t worker) const {
   const Worker* known = Find(worker);
   return known == nullptr ? 0 : known->outcomes.size();

@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "net/frame.h"
 
@@ -92,6 +93,12 @@ class PushLedger {
 
   // Forgets every outcome, floor, last sequence and batch: a new epoch begins. Incarnations stay.
   void Forget(uint64_t max_unconfirmed);
+
+  // Every worker seen, ascending.
+  std::vector<uint64_t> workers() const;
+  // What a cut says of `worker`: next_batch() goes on from there. A worker never seen is known from
+  // now on, with incarnation 0. Ignored when that would be more than max_workers.
+  void Restore(uint64_t worker, uint64_t next_batch);
 
   // Outcomes held for `worker`.
   uint64_t unconfirmed(uint64_t worker) const;

@@ -236,9 +236,30 @@ Shard::~Shard() = default;
 
 absl::Status Shard::Install(const Layout& layout, absl::Time now, Effects* effects) {
   core_->Begin(now, effects);
-  absl::Status status = core_->Install(layout);
+  absl::Status status = core_->Install(layout, nullptr);
   core_->End();
   return status;
+}
+
+absl::Status Shard::InstallRestored(const Layout& layout, const ShardRestore& restore,
+                                    absl::Time now, Effects* effects) {
+  core_->Begin(now, effects);
+  absl::Status status = core_->Install(layout, &restore);
+  core_->End();
+  return status;
+}
+
+absl::Status Shard::OnCut(uint64_t number, absl::Time now, Effects* effects) {
+  core_->Begin(now, effects);
+  absl::Status status = core_->OnCut(number);
+  core_->End();
+  return status;
+}
+
+void Shard::OnCutDone(absl::Time now, Effects* effects) {
+  core_->Begin(now, effects);
+  core_->OnCutDone();
+  core_->End();
 }
 
 void Shard::OnOpen(uint64_t session, absl::Time now, Effects* effects) {

@@ -18,6 +18,7 @@
 #include "core/roster.h"
 #include "core/schedule.h"
 #include "net/frame.h"
+#include "ps/cut.h"
 #include "ps/job.h"
 
 namespace weir {
@@ -53,13 +54,15 @@ struct ShardOptions {
   uint64_t seed = 0;
   ShardLimits limits;
   std::string build_id;
+  // bsp: every step that it divides is cut; 0: only what OnCut asks for.
+  uint64_t cut_every_steps = 0;
   // The first weights of whole tensors by name, little-endian f32; none: the initializers. When any
   // is given, all must be.
   std::map<std::string, Payload> init_weights;
 };
 
 // What the owner of a shard is to do after an event, in this order: the sends, the closes, the
-// jobs.
+// jobs, the cuts.
 struct Effects {
   struct Send {
     uint64_t session = 0;
@@ -73,12 +76,15 @@ struct Effects {
   std::vector<Send> sends;
   std::vector<Close> closes;
   std::vector<Job> jobs;
+  // To be written down. OnCutDone is expected in return.
+  std::vector<std::shared_ptr<const ShardCut>> cuts;
 
-  bool empty() const { return sends.empty() && closes.empty() && jobs.empty(); }
+  bool empty() const { return sends.empty() && closes.empty() && jobs.empty() && cuts.empty(); }
   void clear() {
     sends.clear();
     closes.clear();
     jobs.clear();
+    cuts.clear();
   }
 };
 
@@ -103,6 +109,9 @@ struct ShardTotals {
   // the parser of frames that are not as our writer makes them.
   uint64_t payload_bytes = 0;
   uint64_t payload_bytes_copied = 0;
+  // Cuts handed out, and those passed over because the one before was not done.
+  uint64_t cuts = 0;
+  uint64_t cuts_skipped = 0;
 };
 
 struct ShardStatus {
@@ -152,6 +161,18 @@ class Shard {
   // match, all of them listed. FAILED_PRECONDITION: its epoch is not newer. Nothing has changed
   // then.
   absl::Status Install(const Layout& layout, absl::Time now, Effects* effects);
+
+  // The same, but the slices, the optimizer's state and what is known of the workers are those of a
+  // cut, and in bsp the step is its number. INVALID_ARGUMENT also: the cut does not fit the layout.
+  absl::Status InstallRestored(const Layout& layout, const ShardRestore& restore, absl::Time now,
+                               Effects* effects);
+
+  // Cuts this shard as it is now. FAILED_PRECONDITION, a sentence: it does not serve; a cut is out
+  // already, ask again when it is done; bsp: not every slice is at version `number`.
+  absl::Status OnCut(uint64_t number, absl::Time now, Effects* effects);
+  // Whoever was handed a cut is done with it, whatever came of it: the next may be taken. At most
+  // one is out at a time, so that no more than one is kept in memory.
+  void OnCutDone(absl::Time now, Effects* effects);
 
   // A connection. `session` is never used twice.
   void OnOpen(uint64_t session, absl::Time now, Effects* effects);

@@ -23,6 +23,7 @@ namespace weir {
 // The parts of a shard and what ties them together; private to ps/shard*.cc. By concern:
 //   shard.cc          events in: dispatch, sessions, ticks, status
 //   shard_answer.cc   frames out: answers, refusals, credits, closes
+//   shard_cut.cc      cuts: what a checkpoint is made of
 //   shard_install.cc  layouts and first weights
 //   shard_read.cc     bind, pull, sync
 //   shard_push.cc     pushes: from the frame to the job, from its result to the commit
@@ -34,7 +35,9 @@ class Shard::Core {
  public:
   Core(ShardOptions options, BufferPool* pool);
 
-  absl::Status Install(const Layout& layout);
+  absl::Status Install(const Layout& layout, const ShardRestore* restore);
+  absl::Status OnCut(uint64_t number);
+  void OnCutDone() { cut_is_out_ = false; }
   void OnOpen(uint64_t id);
   void OnFrame(uint64_t id, ClientFrame frame);
   void OnSent(uint64_t id, uint64_t payload_bytes);
@@ -77,6 +80,7 @@ class Shard::Core {
     Buffer sum;
     SliceValues values;
     std::array<Buffer, 2> state;
+    uint64_t version = 0;  // an initialisation: the first
   };
 
   // What a shard keeps for a worker beside its ledger.
@@ -114,11 +118,20 @@ class Shard::Core {
   // shard_install.cc
   absl::Status CheckInstall(const Layout& layout) const;
   absl::Status CheckInitWeights(const Layout& layout) const;
+  absl::Status CheckRestore(const Layout& layout, const ShardRestore& restore) const;
+  void RestoreWorkers(const std::vector<CutWorker>& workers);
   void AbandonEpoch();
-  void StartInit(uint32_t slice);
+  void StartInit(uint32_t slice, const ShardRestore::Slice* restore);
   // Room for the values of a slice.
   SliceValues AllocateValues(const StoredSlice& slice);
   void FinishInit(const Running& running, const JobResult& result);
+
+  // shard_cut.cc
+  // bsp: `slice` has just reached a new version.
+  void OfferToCut(uint32_t slice);
+  void OpenCut(uint64_t number);
+  void AddToCut(uint32_t slice);
+  void HandOutCut();
 
   // shard_worker.cc
   void OnHello(Session* session, const RequestRef& request, const HelloFrame& hello);
@@ -188,8 +201,12 @@ class Shard::Core {
   std::vector<Lane> lanes_;              // by slice
   std::map<uint64_t, Running> running_;  // by job
   WaitingList waiting_;
+  std::shared_ptr<ShardCut> collecting_;  // the cut that is not whole yet; null: none
+  size_t cut_missing_ = 0;                // its slices that are not there yet
+  uint64_t skipped_cut_ = 0;              // the number of the last
 
   // Of all epochs.
+  bool cut_is_out_ = false;
   uint64_t next_job_ = 1;
   PushLedger ledger_;
   SessionTable sessions_;

@@ -37,8 +37,11 @@ std::unique_ptr<Policy> MakePolicy(const ShardOptions& options, size_t slices) {
 
 }  // namespace
 
-absl::Status Shard::Core::Install(const Layout& layout) {
+absl::Status Shard::Core::Install(const Layout& layout, const ShardRestore* restore) {
   if (absl::Status status = CheckInstall(layout); !status.ok()) return status;
+  if (restore != nullptr) {
+    if (absl::Status status = CheckRestore(layout, *restore); !status.ok()) return status;
+  }
   epoch_ = layout.epoch;  // who is told that it has moved is told where to
   if (installed_) AbandonEpoch();
   store_ = SliceStore(layout, options_.shard);
@@ -51,11 +54,57 @@ absl::Status Shard::Core::Install(const Layout& layout) {
   }
   // Two rounds of all slices, beside as many pushes as one session may have in flight.
   ledger_.Forget(max_requests_ + 2 * store_.size());
+  collecting_.reset();
+  skipped_cut_ = 0;
+  RestoreWorkers(restore == nullptr ? std::vector<CutWorker>() : restore->workers);
   uninitialised_ = store_.size();
   failure_.clear();
   installed_ = true;
-  for (uint32_t slice = 0; slice < store_.size(); ++slice) StartInit(slice);
+  for (uint32_t slice = 0; slice < store_.size(); ++slice)
+    StartInit(slice, restore == nullptr ? nullptr : &restore->slices[slice]);
   return absl::OkStatus();
+}
+
+absl::Status Shard::Core::CheckRestore(const Layout& layout, const ShardRestore& restore) const {
+  size_t at = 0;
+  for (const SliceSpec& spec : layout.slices) {
+    if (spec.shard != options_.shard) continue;
+    if (at == restore.slices.size()) break;
+    const ShardRestore::Slice& slice = restore.slices[at++];
+    const size_t bytes = spec.count * sizeof(float);
+    bool fits = slice.weights.size() == bytes;
+    for (int i = 0; i < state_tensors_; ++i) fits = fits && slice.state[i].size() == bytes;
+    const bool is_at_step =
+        options_.mode != ConsistencyMode::kBsp || slice.version == restore.number;
+    if (fits && is_at_step) continue;
+    const std::string what =
+        absl::StrCat("cut ", restore.number, ", [", spec.offset, ", ", spec.offset + spec.count,
+                     ") of tensor '", layout.tensors[spec.tensor_id - 1].name, "'");
+    return absl::InvalidArgumentError(
+        fits ? absl::StrCat(what, " is at version ", slice.version, ", not at the cut's step")
+             : absl::StrCat(what, " does not have the bytes of its weights and state"));
+  }
+  const size_t wanted = static_cast<size_t>(
+      std::count_if(layout.slices.begin(), layout.slices.end(),
+                    [&](const SliceSpec& spec) { return spec.shard == options_.shard; }));
+  if (restore.slices.size() == wanted) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("cut ", restore.number, " has ",
+                                                 restore.slices.size(), " slices for shard ",
+                                                 options_.shard, ", the layout ", wanted));
+}
+
+// What workers have put belongs to what is undone.
+void Shard::Core::RestoreWorkers(const std::vector<CutWorker>& workers) {
+  for (auto& [worker, note] : notes_) {
+    note.state_sequence = 0;
+    note.state = Buffer();
+  }
+  for (const CutWorker& worker : workers) {
+    ledger_.Restore(worker.worker, worker.next_batch);
+    WorkerNote& note = notes_[worker.worker];
+    note.state_sequence = worker.state_sequence;
+    note.state = worker.state;
+  }
 }
 
 absl::Status Shard::Core::CheckInstall(const Layout& layout) const {
@@ -148,10 +197,11 @@ SliceValues Shard::Core::AllocateValues(const StoredSlice& slice) {
   return values;
 }
 
-void Shard::Core::StartInit(uint32_t slice) {
+void Shard::Core::StartInit(uint32_t slice, const ShardRestore::Slice* restore) {
   const StoredSlice& stored = store_[slice];
   Running running;
   running.slice = slice;
+  running.version = restore == nullptr ? 0 : restore->version;
   running.values = AllocateValues(stored);
   for (int i = 0; i < state_tensors_; ++i) running.state[i] = pool_->Allocate(stored.bytes());
 
@@ -161,7 +211,10 @@ void Shard::Core::StartInit(uint32_t slice) {
   init.seed = options_.seed;
   init.offset = stored.spec.offset;
   const auto given = options_.init_weights.find(init.tensor->name);
-  if (given != options_.init_weights.end()) {
+  if (restore != nullptr) {
+    init.source = restore->weights;
+    init.state_source = restore->state;
+  } else if (given != options_.init_weights.end()) {
     init.source = PartOf(given->second, stored.spec.offset * sizeof(float), stored.bytes());
   }
   init.weights_out = running.values.weights;
@@ -182,7 +235,7 @@ void Shard::Core::StartInit(uint32_t slice) {
 void Shard::Core::FinishInit(const Running& running, const JobResult& result) {
   lanes_[running.slice].busy = false;
   --uninitialised_;
-  store_.Initialise(running.slice, running.values, running.state);
+  store_.Initialise(running.slice, running.version, running.values, running.state);
   if (result.fault == JobFault::kNone || !failure_.empty()) return;
   const SliceSpec& spec = store_[running.slice].spec;
   failure_ =

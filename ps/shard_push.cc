@@ -267,6 +267,7 @@ void Shard::Core::Commit(Running* running, const std::vector<PushTerms>& pushes)
   store_.Commit(slice, std::move(running->values), std::move(running->state));
   if (store_[slice].spec.tensor_id == 1 && store_[slice].spec.offset == 0)
     totals_.examples += running->plan.examples;
+  OfferToCut(slice);
   const uint64_t version = store_[slice].version;
   for (const PushTerms& terms : pushes) {
     ledger_.Record(terms.id, slice, terms.batch, {Outcome::kApplied, version, ""});

@@ -97,7 +97,9 @@ SliceValues SliceStore::ValuesAt(size_t slice, uint64_t version) const {
   return SliceValues();
 }
 
-void SliceStore::Initialise(size_t slice, SliceValues values, std::array<Buffer, 2> state) {
+void SliceStore::Initialise(size_t slice, uint64_t version, SliceValues values,
+                            std::array<Buffer, 2> state) {
+  slices_[slice].version = version;
   slices_[slice].values = std::move(values);
   slices_[slice].state = std::move(state);
 }

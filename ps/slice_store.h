@@ -32,7 +32,7 @@ struct StoredSlice {
   Codec pull_codec = Codec::kF32;
   uint64_t version = 0;         // updates committed in this epoch
   SliceValues values;           // of `version`; null until initialised
-  SliceValues before;           // of version - 1; null at version 0
+  SliceValues before;           // of version - 1; null before the first commit
   std::array<Buffer, 2> state;  // the optimizer's; those that it uses are set
 
   size_t bytes() const { return spec.count * sizeof(float); }
@@ -77,8 +77,8 @@ class SliceStore {
   // The values of `version`: null unless it is the current one or the one before.
   SliceValues ValuesAt(size_t slice, uint64_t version) const;
 
-  // Version 0.
-  void Initialise(size_t slice, SliceValues values, std::array<Buffer, 2> state);
+  // The first version under this layout: 0, or that of the cut it begins with.
+  void Initialise(size_t slice, uint64_t version, SliceValues values, std::array<Buffer, 2> state);
   // The next version: what was current is now `before`. `state` replaces the old one.
   void Commit(size_t slice, SliceValues values, std::array<Buffer, 2> state);
 

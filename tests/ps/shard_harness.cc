@@ -23,11 +23,38 @@ ShardHarness::ShardHarness(Options options)
   EXPECT_TRUE(installed.ok()) << installed;
 }
 
-absl::Status ShardHarness::Install(uint64_t epoch) {
+absl::StatusOr<Layout> ShardHarness::LayoutOf(uint64_t epoch) const {
   absl::StatusOr<Layout> layout =
       MakeLayout(options_.tensors, options_.slice_bytes, options_.shards, epoch);
+  if (layout.ok()) layout->codecs = options_.codecs;
+  return layout;
+}
+
+absl::Status ShardHarness::InstallRestored(uint64_t epoch, const ShardRestore& restore) {
+  absl::StatusOr<Layout> layout = LayoutOf(epoch);
   if (!layout.ok()) return layout.status();
-  layout->codecs = options_.codecs;
+  Effects effects;
+  absl::Status status = shard.InstallRestored(*layout, restore, now, &effects);
+  Handle(std::move(effects));
+  return status;
+}
+
+absl::Status ShardHarness::Cut(uint64_t number) {
+  Effects effects;
+  absl::Status status = shard.OnCut(number, now, &effects);
+  Handle(std::move(effects));
+  return status;
+}
+
+void ShardHarness::CutDone() {
+  Effects effects;
+  shard.OnCutDone(now, &effects);
+  Handle(std::move(effects));
+}
+
+absl::Status ShardHarness::Install(uint64_t epoch) {
+  absl::StatusOr<Layout> layout = LayoutOf(epoch);
+  if (!layout.ok()) return layout.status();
   Effects effects;
   absl::Status status = shard.Install(*layout, now, &effects);
   Handle(std::move(effects));
@@ -110,6 +137,7 @@ void ShardHarness::Handle(Effects effects) {
     EXPECT_FALSE(close.status.message().empty());
     EXPECT_TRUE(closed_.emplace(close.session, close.status).second) << "closed twice";
   }
+  cuts.insert(cuts.end(), effects.cuts.begin(), effects.cuts.end());
   for (Job& job : effects.jobs) jobs.push_back(std::move(job));
   if (jobs_run_at_once) RunJobs();
 }

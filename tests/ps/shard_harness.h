@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,6 +33,11 @@ class ShardHarness {
 
   // Installs a layout of `epoch` and runs its jobs.
   absl::Status Install(uint64_t epoch);
+  // The same with what a cut holds.
+  absl::Status InstallRestored(uint64_t epoch, const ShardRestore& restore);
+  // Asks for a cut; says that the one that is out is done.
+  absl::Status Cut(uint64_t number);
+  void CutDone();
 
   // Opens a session; with a hello for `worker`, whose answer is taken out.
   uint64_t Open();
@@ -87,12 +93,14 @@ class ShardHarness {
   bool jobs_run_at_once = true;
   bool frames_are_taken_at_once = true;
   std::mt19937_64 random{1};
-  std::vector<Job> jobs;       // out
-  uint64_t last_released = 0;  // push_bytes_released of the last frame
+  std::vector<Job> jobs;                              // out
+  std::vector<std::shared_ptr<const ShardCut>> cuts;  // handed out
+  uint64_t last_released = 0;                         // push_bytes_released of the last frame
   uint64_t credit_frames = 0;
 
  private:
   void Handle(Effects effects);
+  absl::StatusOr<Layout> LayoutOf(uint64_t epoch) const;
 
   const Options options_;
   uint64_t next_session_ = 1;

@@ -76,7 +76,7 @@ TEST_F(SliceStoreTest, ACommitKeepsTheVersionBefore) {
   const Buffer one = pool.Allocate(64);
   const Buffer one_encoded = pool.Allocate(32);
   const Buffer two = pool.Allocate(64);
-  store.Initialise(0, {zero, {}}, {});
+  store.Initialise(0, 0, {zero, {}}, {});
   EXPECT_EQ(store.ValuesAt(0, 0).weights.data(), zero.data());
   EXPECT_FALSE(store.ValuesAt(0, ~uint64_t{0}));
   EXPECT_FALSE(store.ValuesAt(0, 1));
