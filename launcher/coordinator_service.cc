@@ -3,7 +3,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <chrono>
 #include <map>
 #include <thread>
 #include <type_traits>
@@ -15,19 +14,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/synchronization/mutex.h"
+#include "core/steady_clock.h"
 #include "launcher/coordinator_codec.h"
 #include "net/layout_proto.h"
 #include "net/status.h"
 #include "weir/v1/coordinator.grpc.pb.h"
 
 namespace weir {
-namespace {
-
-absl::Time SteadyNow() {
-  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
-}
-
-}  // namespace
 
 class CoordinatorService::Core : public v1::Coordinator::CallbackService {
  public:

@@ -26,7 +26,7 @@ namespace weir {
 // this may go.
 class CoordinatorService {
  public:
-  // `clock` must not go back; steady by default.
+  // `clock`: for tests; not set: SteadyNow.
   explicit CoordinatorService(Membership::Options options,
                               std::function<absl::Time()> clock = nullptr);
   // REQUIRES: the server that serves service() has been shut down.

@@ -10,8 +10,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/build_info.h"
+#include "core/steady_clock.h"
 #include "core/transport.h"
 #include "launcher/coordinator_codec.h"
 #include "launcher/counted.h"
@@ -157,13 +157,13 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   request.set_host(options_.host_name);
   request.set_process_id(static_cast<uint64_t>(getpid()));
   request.set_build_id(BuildId());
-  const absl::Time began = absl::Now(), end = began + options_.join_limit;
+  const absl::Time began = SteadyNow(), end = began + options_.join_limit;
   bool told = false;
   absl::StatusOr<v1::JoinReply> reply;
   for (;;) {
     reply = coordinator_->Join(request, kCallLimit);
-    if (!absl::IsUnavailable(reply.status()) || absl::Now() > end) break;
-    if (!told && absl::Now() - began > kQuietJoin) {
+    if (!absl::IsUnavailable(reply.status()) || SteadyNow() > end) break;
+    if (!told && SteadyNow() - began > kQuietJoin) {
       LOG(WARNING) << "cannot reach the coordinator at " << coordinator_->address()
                    << " yet; trying for " << absl::ToDoubleSeconds(options_.join_limit) << " s";
       told = true;
@@ -329,7 +329,7 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
   status = SettleTransport();
   if (status.ok()) status = MakeShards();
   const absl::Duration lease = absl::Milliseconds(joined_.lease_ms());
-  absl::Time heard = absl::Now();
+  absl::Time heard = SteadyNow();
   bool stop = false;
   while (status.ok() && !stop) {
     if (!installed_) status = AskForLayout();
@@ -337,17 +337,17 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
     const bool serving = Serving();
     if (!status.ok()) break;
     if (serving) server_->SetServing(true);
-    const absl::Time asked = absl::Now();  // the lease counts from no later than this
+    const absl::Time asked = SteadyNow();  // the lease counts from no later than this
     const absl::Status beat =
         Heartbeat(std::clamp(heard + lease - asked, kRetryInterval, kCallLimit), &stop);
     if (beat.ok()) {
       heard = asked;
     } else if (!absl::IsUnavailable(beat) && !absl::IsDeadlineExceeded(beat)) {
       return beat;
-    } else if (absl::Now() - heard > lease) {
+    } else if (SteadyNow() - heard > lease) {
       return absl::UnavailableError(absl::StrCat("the coordinator is gone: ", beat.message()));
     }
-    sessions_->Tick(absl::Now());
+    sessions_->Tick(SteadyNow());
     if (stop) break;
     const absl::Duration pause = !beat.ok()   ? kRetryInterval
                                  : serving    ? kHeartbeatInterval

@@ -4,11 +4,11 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "core/steady_clock.h"
 
 namespace weir {
 namespace {
@@ -22,10 +22,6 @@ constexpr uint64_t kMostReservedBytes = uint64_t{1} << 30;
 
 // A job of fewer elements is done before another thread wakes up.
 constexpr uint64_t kWorthAThread = uint64_t{64} << 10;
-
-absl::Time SteadyNow() {
-  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
-}
 
 }  // namespace
 

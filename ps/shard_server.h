@@ -51,7 +51,7 @@ class SessionOutlet {
 // throughput (docs/performance.md). Whoever brings an event has sockets to read, or a lease to
 // renew, so that it keeps the turn for a bounded number of rounds; a thread of the server's own,
 // "ps-N", handles what is left then, the first weights of a large model say, and keeps the
-// deadlines. Time is a steady clock. The outlet may call OnSent and OnClosed from within; other
+// deadlines. Time is SteadyNow(). The outlet may call OnSent and OnClosed from within; other
 // public methods must not be called from there.
 //
 // Life: Start; Install when there is a layout; Stop. After Stop events are dropped, totals and
@@ -62,7 +62,7 @@ class ShardServer : public SessionHandler {
     ShardOptions shard;
     int job_threads = 0;                // beside the turn; see JobThreadsFor
     std::shared_ptr<Arena> arena;       // where weights lie, as far as it reaches; null: the heap
-    std::function<absl::Time()> clock;  // for tests; not set: steady, and it must not go back
+    std::function<absl::Time()> clock;  // for tests; not set: SteadyNow
   };
 
   // `outlet` is borrowed and outlives the server. INVALID_ARGUMENT: the options, see

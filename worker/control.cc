@@ -4,10 +4,10 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/steady_clock.h"
 #include "net/layout_proto.h"
 
 namespace weir {
@@ -22,10 +22,7 @@ constexpr absl::Duration kLayoutWait = absl::Seconds(5);  // of one GetLayout
 constexpr absl::Duration kAnswerTime = absl::Seconds(5);  // beyond it
 constexpr absl::Duration kRetryPause = absl::Milliseconds(200);
 
-// A lease lasts as long as it lasts, though somebody sets the wall clock.
-using Clock = std::chrono::steady_clock;
-
-absl::Duration Since(Clock::time_point time) { return absl::FromChrono(Clock::now() - time); }
+absl::Duration Since(absl::Time time) { return SteadyNow() - time; }
 
 template <typename Request>
 void Identify(const Control::Options& options, Request* request) {
@@ -118,10 +115,10 @@ v1::HeartbeatRequest Control::MakeHeartbeat(const std::string& failure) {
 void Control::RunLease() {
   pthread_setname_np(pthread_self(), "weir-lease");
   absl::Duration lease = options_.lease;
-  Clock::time_point heard = Clock::now();
+  absl::Time heard = SteadyNow();
   bool reachable = true;
   while (!Pause(std::min(lease / 3, kReportInterval))) {
-    const Clock::time_point asked = Clock::now();
+    const absl::Time asked = SteadyNow();
     const absl::StatusOr<v1::HeartbeatReply> reply =
         options_.client->Heartbeat(MakeHeartbeat(""), lease / 3);
     if (reply.ok()) {
@@ -205,7 +202,7 @@ void Control::FetchLayout(uint64_t newer_than) {
 }
 
 Result<Layout> Control::Declare(const std::vector<TensorShape>& tensors, absl::Duration deadline) {
-  const Clock::time_point begin = Clock::now();
+  const absl::Time begin = SteadyNow();
   v1::DeclareRequest request;
   Identify(options_, &request);
   ToProto(tensors, request.mutable_tensors());

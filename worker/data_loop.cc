@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
+#include "core/steady_clock.h"
 #include "net/channel.h"
 #include "net/socket_directory.h"
 
@@ -93,7 +93,6 @@ class DataLoop::Connection : public SessionClientHandler {
 
 DataLoop::DataLoop(Options options)
     : options_(std::move(options)),
-      start_time_(absl::Now()),
       pool_(BufferPool::kNoLimit, options_.shm != nullptr ? options_.shm->arena() : nullptr),
       client_(WithLateEncoding(options_.client), &pool_),
       loop_([this] {
@@ -224,15 +223,11 @@ void DataLoop::Close() {
   loop_.Shutdown();
 }
 
-absl::Time DataLoop::Now() const {
-  return start_time_ + absl::FromChrono(std::chrono::steady_clock::now() - start_);
-}
-
 absl::Duration DataLoop::UntilTick() {
   absl::MutexLock lock(&mu_);
   // Whoever has the turn wakes the loop when it leaves something to do.
   sleeps_until_ = turn_ ? absl::InfiniteFuture() : !mail_.empty() ? absl::InfinitePast() : due_;
-  return sleeps_until_ - Now();
+  return sleeps_until_ - SteadyNow();
 }
 
 void DataLoop::Tick() {
@@ -241,7 +236,7 @@ void DataLoop::Tick() {
     if (turn_) return;
     turn_ = true;
   }
-  const absl::Time now = Now();
+  const absl::Time now = SteadyNow();
   if (client_.NextTick() <= now) {
     client_.Tick(now, &effects_);
     CarryOut(&effects_);
@@ -266,7 +261,7 @@ void DataLoop::Drive(size_t events) {
       }
     }
     if (!event) return loop_.Wake();
-    event(Now(), &effects_);
+    event(SteadyNow(), &effects_);
     event = nullptr;  // lets go of the payload
     CarryOut(&effects_);
   }
@@ -296,9 +291,9 @@ void DataLoop::CarryOut(ClientEffects* effects) {
       } else if (auto* connect = std::get_if<ConnectEffect>(&effect)) {
         const absl::Status opened = Open(*connect);
         if (opened.ok()) {  // the stream queues what is sent before it stands
-          client_.Connected(connect->connection, Now(), &next);
+          client_.Connected(connect->connection, SteadyNow(), &next);
         } else {
-          client_.Disconnected(connect->connection, opened, Now(), &next);
+          client_.Disconnected(connect->connection, opened, SteadyNow(), &next);
         }
       } else if (auto* disconnect = std::get_if<DisconnectEffect>(&effect)) {
         const auto at = connections_.find(disconnect->connection);

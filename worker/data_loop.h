@@ -3,7 +3,6 @@
 #define WEIR_WORKER_DATA_LOOP_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -107,7 +106,6 @@ class DataLoop : public std::enable_shared_from_this<DataLoop> {
   // REQUIRES, for all that follow: this thread has the turn.
   // Handles at most `events` events and gives the turn back.
   void Drive(size_t events);
-  absl::Time Now() const;
   void CarryOut(ClientEffects* effects);
   // Lets what the caller is lent tell when it is let go of.
   void Watch(CompleteEffect* end);
@@ -122,8 +120,6 @@ class DataLoop : public std::enable_shared_from_this<DataLoop> {
   void Say(LogLevel level, const std::string& text);
 
   const Options options_;
-  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  const absl::Time start_time_;
 
   // Of whoever has the turn.
   BufferPool pool_;
