@@ -54,8 +54,6 @@ struct ShardOptions {
   uint64_t seed = 0;
   ShardLimits limits;
   std::string build_id;
-  // bsp: every step that it divides is cut; 0: only what OnCut asks for.
-  uint64_t cut_every_steps = 0;
   // The first weights of whole tensors by name, little-endian f32; none: the initializers. When any
   // is given, all must be.
   std::map<std::string, Payload> init_weights;
@@ -76,7 +74,7 @@ struct Effects {
   std::vector<Send> sends;
   std::vector<Close> closes;
   std::vector<Job> jobs;
-  // To be written down. OnCutDone is expected in return.
+  // What OnCut has asked for. OnCutDone is expected in return.
   std::vector<std::shared_ptr<const ShardCut>> cuts;
 
   bool empty() const { return sends.empty() && closes.empty() && jobs.empty() && cuts.empty(); }
@@ -109,9 +107,6 @@ struct ShardTotals {
   // the parser of frames that are not as our writer makes them.
   uint64_t payload_bytes = 0;
   uint64_t payload_bytes_copied = 0;
-  // Cuts handed out, and those passed over because the one before was not done.
-  uint64_t cuts = 0;
-  uint64_t cuts_skipped = 0;
 };
 
 struct ShardStatus {
@@ -167,11 +162,13 @@ class Shard {
   absl::Status InstallRestored(const Layout& layout, const ShardRestore& restore, absl::Time now,
                                Effects* effects);
 
-  // Cuts this shard as it is now. FAILED_PRECONDITION, a sentence: it does not serve; a cut is out
-  // already, ask again when it is done; bsp: not every slice is at version `number`.
+  // Asks for a cut: in bsp of step `number`, slice by slice as they come to that version, in the
+  // other modes of this moment. It goes out by Effects::cuts, of this event or of a later one.
+  // FAILED_PRECONDITION, a sentence: it does not serve; another cut is asked for or out; bsp: a
+  // slice is beyond that step.
   absl::Status OnCut(uint64_t number, absl::Time now, Effects* effects);
-  // Whoever was handed a cut is done with it, whatever came of it: the next may be taken. At most
-  // one is out at a time, so that no more than one is kept in memory.
+  // The cut that was asked for is done, or not wanted any more, out or not: another may be asked
+  // for. At most one at a time, so that no more than one is kept in memory.
   void OnCutDone(absl::Time now, Effects* effects);
 
   // A connection. `session` is never used twice.
@@ -190,6 +187,13 @@ class Shard {
   // force is ignored: they come from several heartbeats, in any order. Until the first, every
   // worker of the settings counts.
   void OnRoster(const Roster& roster, absl::Time now, Effects* effects);
+
+  // The shard may acknowledge what it does until `until`, judged by the time of each event. From the
+  // first event after it nothing is admitted, committed or answered: sessions are closed with
+  // UNAVAILABLE, and who opens one later is, Install and OnCut are FAILED_PRECONDITION, and all else
+  // is ignored. That is for good: another process may have this shard's place by then. Until it is
+  // told of a lease, none is judged: for tests, and for a server that nobody can replace.
+  void SetLease(absl::Time until, absl::Time now, Effects* effects);
 
   // Ends the waits and closes the sessions whose time is over.
   void OnTick(absl::Time now, Effects* effects);

@@ -37,7 +37,7 @@ class Shard::Core {
 
   absl::Status Install(const Layout& layout, const ShardRestore* restore);
   absl::Status OnCut(uint64_t number);
-  void OnCutDone() { cut_is_out_ = false; }
+  void OnCutDone();
   void OnOpen(uint64_t id);
   void OnFrame(uint64_t id, ClientFrame frame);
   void OnSent(uint64_t id, uint64_t payload_bytes);
@@ -127,9 +127,8 @@ class Shard::Core {
   void FinishInit(const Running& running, const JobResult& result);
 
   // shard_cut.cc
-  // bsp: `slice` has just reached a new version.
+  // `slice` has just reached a new version.
   void OfferToCut(uint32_t slice);
-  void OpenCut(uint64_t number);
   void AddToCut(uint32_t slice);
   void HandOutCut();
 
@@ -203,9 +202,10 @@ class Shard::Core {
   WaitingList waiting_;
   std::shared_ptr<ShardCut> collecting_;  // the cut that is not whole yet; null: none
   size_t cut_missing_ = 0;                // its slices that are not there yet
-  uint64_t skipped_cut_ = 0;              // the number of the last
 
   // Of all epochs.
+  absl::Time lease_until_ = absl::InfiniteFuture();
+  bool lapsed_ = false;
   bool cut_is_out_ = false;
   uint64_t next_job_ = 1;
   PushLedger ledger_;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts: what a checkpoint is made of.
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,34 +11,13 @@ absl::Status Shard::Core::OnCut(uint64_t number) {
   if (!serving()) return absl::FailedPreconditionError(WhyNotServing());
   if (cut_is_out_ || collecting_ != nullptr)
     return absl::FailedPreconditionError("the cut before is not done yet");
-  if (options_.mode == ConsistencyMode::kBsp && store_.size() > 0) {
-    for (size_t slice = 0; slice < store_.size(); ++slice) {
-      if (store_[slice].version == number) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("a slice of tensor '", store_.tensor(store_[slice].spec.tensor_id).name,
-                       "' is at step ", store_[slice].version, ", the cut is of step ", number));
-    }
+  const bool by_step = options_.mode == ConsistencyMode::kBsp;
+  for (size_t slice = 0; by_step && slice < store_.size(); ++slice) {
+    if (store_[slice].version <= number) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a slice of tensor '", store_.tensor(store_[slice].spec.tensor_id).name, "' is at step ",
+        store_[slice].version, " already, the cut is of step ", number));
   }
-  OpenCut(number);
-  return absl::OkStatus();
-}
-
-void Shard::Core::OfferToCut(uint32_t slice) {
-  const uint64_t every = options_.cut_every_steps;
-  const uint64_t version = store_[slice].version;
-  if (options_.mode != ConsistencyMode::kBsp || every == 0 || version % every != 0) return;
-  if (collecting_ != nullptr && collecting_->number == version) return AddToCut(slice);
-  if (version == skipped_cut_) return;
-  const auto is_beyond = [&](uint32_t other) { return store_[other].version > version; };
-  bool possible = collecting_ == nullptr && !cut_is_out_;
-  for (uint32_t other = 0; possible && other < store_.size(); ++other) possible = !is_beyond(other);
-  if (possible) return OpenCut(version);
-  skipped_cut_ = version;
-  ++totals_.cuts_skipped;
-}
-
-// Takes the slices that belong to it already: in bsp those at its step, else all.
-void Shard::Core::OpenCut(uint64_t number) {
   collecting_ = std::make_shared<ShardCut>();
   collecting_->number = number;
   collecting_->epoch = epoch_;
@@ -47,11 +25,20 @@ void Shard::Core::OpenCut(uint64_t number) {
   collecting_->layout = store_.shared_layout();
   collecting_->slices.resize(store_.size());
   cut_missing_ = store_.size();
-  if (cut_missing_ == 0) return HandOutCut();
-  const bool all = options_.mode != ConsistencyMode::kBsp;
+  if (cut_missing_ == 0) HandOutCut();
   for (uint32_t slice = 0; slice < store_.size() && collecting_ != nullptr; ++slice) {
-    if (all || store_[slice].version == number) AddToCut(slice);
+    if (!by_step || store_[slice].version == number) AddToCut(slice);
   }
+  return absl::OkStatus();
+}
+
+void Shard::Core::OnCutDone() {
+  cut_is_out_ = false;
+  collecting_.reset();
+}
+
+void Shard::Core::OfferToCut(uint32_t slice) {
+  if (collecting_ != nullptr && collecting_->number == store_[slice].version) AddToCut(slice);
 }
 
 void Shard::Core::AddToCut(uint32_t slice) {
@@ -76,7 +63,6 @@ void Shard::Core::HandOutCut() {
     }
     collecting_->workers.push_back(std::move(cut));
   }
-  ++totals_.cuts;
   cut_is_out_ = true;
   out_->cuts.push_back(std::exchange(collecting_, nullptr));
 }

@@ -55,7 +55,6 @@ absl::Status Shard::Core::Install(const Layout& layout, const ShardRestore* rest
   // Two rounds of all slices, beside as many pushes as one session may have in flight.
   ledger_.Forget(max_requests_ + 2 * store_.size());
   collecting_.reset();
-  skipped_cut_ = 0;
   RestoreWorkers(restore == nullptr ? std::vector<CutWorker>() : restore->workers);
   uninitialised_ = store_.size();
   failure_.clear();

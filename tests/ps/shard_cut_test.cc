@@ -15,14 +15,13 @@ using ::testing::HasSubstr;
 
 constexpr uint32_t kSlices = 4;  // of the harness's tensor, 16 elements each
 
-// Momentum, so that there is state; rate 1, one part a step. A cut every second step.
+// Momentum, so that there is state; rate 1, one part a step.
 ShardHarness::Options Bsp() {
   ShardHarness::Options options;
   options.shard.epoch = 5;
   options.shard.gradient_shards = 1;
   options.shard.schedule.base_rate = 1;
   options.shard.optimizer.type = OptimizerType::kMomentum;
-  options.shard.cut_every_steps = 2;
   return options;
 }
 
@@ -72,9 +71,10 @@ class ShardCutTest : public testing::Test {
   }
 };
 
-TEST_F(ShardCutTest, InBspEveryStepThatIsAMultipleIsCut) {
+TEST_F(ShardCutTest, InBspACutIsOfTheStepAskedForThoughTheShardIsNotThereYet) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
+  ASSERT_TRUE(harness.Cut(2).ok());
   Steps(&harness, worker, 1);
   EXPECT_TRUE(harness.cuts.empty());
   Steps(&harness, worker, 1);
@@ -88,18 +88,17 @@ TEST_F(ShardCutTest, InBspEveryStepThatIsAMultipleIsCut) {
     EXPECT_EQ(cut.slices[slice].spec.offset, slice * 16u);
     EXPECT_EQ(cut.slices[slice].weights.floats()[0], harness.Weight(slice));
   }
-  harness.CutDone();
   Steps(&harness, worker, 2);
-  ASSERT_EQ(harness.cuts.size(), 2u);
-  EXPECT_EQ(harness.cuts[1]->number, 4u);
+  EXPECT_EQ(harness.cuts.size(), 1u);
 }
 
-TEST_F(ShardCutTest, ACutHoldsItsStepThoughSlicesAreAheadOfOthersWhenItIsWhole) {
+TEST_F(ShardCutTest, ACutHoldsItsStepThoughSlicesAreAheadOfOthersWhenItIsAskedForAndWhenItIsWhole) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
   Steps(&harness, worker, 1);
   PushSlice(&harness, worker, 0);
   const float at_two = harness.Weight(0);
+  ASSERT_TRUE(harness.Cut(2).ok());
   PushSlice(&harness, worker, 0);  // a client that does not wait for the other slices
   for (uint32_t slice = 1; slice < kSlices; ++slice) PushSlice(&harness, worker, slice);
   ASSERT_EQ(harness.cuts.size(), 1u);
@@ -108,40 +107,36 @@ TEST_F(ShardCutTest, ACutHoldsItsStepThoughSlicesAreAheadOfOthersWhenItIsWhole) 
   EXPECT_NE(harness.Weight(0), at_two);
 }
 
-TEST_F(ShardCutTest, WhileOneCutIsOutNoOtherIsTakenAndThatIsCountedOnce) {
+TEST_F(ShardCutTest, ThereIsOneCutAtATimeAndItCanBeGivenUp) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
-  Steps(&harness, worker, 4);
-  EXPECT_EQ(harness.cuts.size(), 1u);
-  EXPECT_EQ(harness.shard.totals().cuts_skipped, 1u);
-  harness.CutDone();
+  ASSERT_TRUE(harness.Cut(2).ok());
+  EXPECT_EQ(harness.Cut(3).code(), absl::StatusCode::kFailedPrecondition);
+  harness.CutDone();  // given up before it was whole
   Steps(&harness, worker, 2);
-  ASSERT_EQ(harness.cuts.size(), 2u);
-  EXPECT_EQ(harness.cuts[1]->number, 6u);
-  EXPECT_EQ(harness.shard.totals().cuts, 2u);
+  EXPECT_TRUE(harness.cuts.empty());
+  ASSERT_TRUE(harness.Cut(3).ok());
+  Steps(&harness, worker, 1);
+  ASSERT_EQ(harness.cuts.size(), 1u);
+  EXPECT_EQ(harness.Cut(4).code(), absl::StatusCode::kFailedPrecondition);  // the first is out
+  harness.CutDone();
+  EXPECT_TRUE(harness.Cut(4).ok());
 }
 
-// The one before is done between the first and the last slice of a step: either the whole step is
-// cut, or nothing of it.
-TEST_F(ShardCutTest, ACutBegunInTheMiddleOfAStepIsWholeOrNotThere) {
+TEST_F(ShardCutTest, ANewLayoutEndsACutThatIsNotWhole) {
   ShardHarness harness(Bsp());
-  const uint64_t worker = harness.Connect(1);
-  Steps(&harness, worker, 3);
-  ASSERT_EQ(harness.cuts.size(), 1u);
-  PushSlice(&harness, worker, 0);  // to 4: skipped
-  harness.CutDone();
-  for (uint32_t slice = 1; slice < kSlices; ++slice) PushSlice(&harness, worker, slice);
-  EXPECT_EQ(harness.cuts.size(), 1u);
-  EXPECT_EQ(harness.shard.totals().cuts_skipped, 1u);
-  Steps(&harness, worker, 2);
-  ASSERT_EQ(harness.cuts.size(), 2u);
-  for (const CutSlice& slice : harness.cuts[1]->slices) EXPECT_EQ(slice.version, 6u);
+  ASSERT_TRUE(harness.Cut(2).ok());
+  ASSERT_TRUE(harness.Install(6).ok());
+  Steps(&harness, harness.Connect(1, /*incarnation=*/2), 2);
+  EXPECT_TRUE(harness.cuts.empty());
+  EXPECT_TRUE(harness.Cut(3).ok());
 }
 
 TEST_F(ShardCutTest, ARestoredShardGoesOnWithTheSameBits) {
   ShardHarness calm(Bsp());
   const uint64_t worker = calm.Connect(1);
   Steps(&calm, worker, 2);
+  ASSERT_TRUE(calm.Cut(2).ok());
   ASSERT_EQ(calm.cuts.size(), 1u);
   Steps(&calm, worker, 3);
 
@@ -164,6 +159,7 @@ TEST_F(ShardCutTest, AShardThatServedGoesBackToACutAndTellsWhoWaitsThatItMoved) 
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
   Steps(&harness, worker, 2);
+  ASSERT_TRUE(harness.Cut(2).ok());
   const std::vector<float> at_two = harness.Weights(1);
   Steps(&harness, worker, 1);
   PullFrame ahead = harness.PullOf(0, PullCondition::kStep, 4);
@@ -214,20 +210,15 @@ TEST_F(ShardCutTest, InAspACutIsTakenWhenItIsAskedForAndKeepsWhatIsKnownOfWorker
   EXPECT_EQ(std::get<StateReplyFrame>(state[0].kind).state.size(), 3u);
 }
 
-TEST_F(ShardCutTest, ACutThatCannotBeTakenIsRefusedWithASentence) {
+TEST_F(ShardCutTest, ACutOfAStepThatIsPastIsRefused) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
   Steps(&harness, worker, 1);
-  PushSlice(&harness, worker, 0);
-  EXPECT_EQ(harness.Cut(1).code(), absl::StatusCode::kFailedPrecondition);
-  harness.CutDone();
-  Steps(&harness, worker, 0);
-  EXPECT_THAT(std::string(harness.Cut(7).message()), HasSubstr("not done"));  // one is collected
-  for (uint32_t slice = 1; slice < kSlices; ++slice) PushSlice(&harness, worker, slice);
-  harness.CutDone();
-  EXPECT_THAT(std::string(harness.Cut(7).message()), HasSubstr("is at step 2"));
+  PushSlice(&harness, worker, 2);
+  const absl::Status refused = harness.Cut(1);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("is at step 2 already"));
   EXPECT_TRUE(harness.Cut(2).ok());
-  EXPECT_THAT(std::string(harness.Cut(2).message()), HasSubstr("not done"));
   ShardHarness empty([] {
     ShardHarness::Options options = Bsp();
     options.install = false;
@@ -240,6 +231,7 @@ TEST_F(ShardCutTest, ACutThatDoesNotFitTheLayoutChangesNothing) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
   Steps(&harness, worker, 2);
+  ASSERT_TRUE(harness.Cut(2).ok());
   const ShardRestore good = RestoreOf(*harness.cuts[0]);
   ShardRestore bad = good;
   bad.slices.pop_back();
@@ -258,6 +250,7 @@ TEST_F(ShardCutTest, NanInACutIsNeverServed) {
   ShardHarness harness(Bsp());
   const uint64_t worker = harness.Connect(1);
   Steps(&harness, worker, 2);
+  ASSERT_TRUE(harness.Cut(2).ok());
   for (const bool in_state : {false, true}) {
     ShardRestore bad = RestoreOf(*harness.cuts[0]);
     const auto bytes = std::make_shared<std::string>(16 * sizeof(float), '\0');
