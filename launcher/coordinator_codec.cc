@@ -172,6 +172,22 @@ v1::JobSettings ToProto(const JobSettings& settings) {
   return out;
 }
 
+Roster FromProto(const v1::Roster& in) {
+  Roster roster;
+  roster.generation = in.generation();
+  roster.owners.assign(in.owners().begin(), in.owners().end());
+  roster.lost.assign(in.lost().begin(), in.lost().end());
+  return roster;
+}
+
+v1::Roster ToProto(const Roster& roster) {
+  v1::Roster out;
+  out.set_generation(roster.generation);
+  for (uint32_t rank : roster.owners) out.add_owners(rank);
+  for (uint32_t rank : roster.lost) out.add_lost(rank);
+  return out;
+}
+
 JoinEvent FromProto(const v1::JoinRequest& request) {
   JoinEvent event;
   event.job = FromProto(request.job());
@@ -199,6 +215,7 @@ v1::JoinReply ToProto(const JoinAnswer& answer) {
   for (uint32_t shard : answer.shards) reply.add_shards(shard);
   *reply.mutable_settings() = ToProto(answer.settings);
   reply.set_protocol(answer.protocol);
+  *reply.mutable_roster() = ToProto(answer.roster);
   return reply;
 }
 
@@ -213,6 +230,7 @@ HeartbeatEvent FromProto(const v1::HeartbeatRequest& request) {
   event.values = ValuesOf(request);
   event.waits_for = request.waits_for();
   event.failure = request.failure();
+  event.roster_generation = request.roster_generation();
   return event;
 }
 
@@ -222,6 +240,8 @@ v1::HeartbeatReply ToProto(const HeartbeatAnswer& answer) {
   reply.set_epoch(answer.epoch);
   reply.set_stop(answer.stop);
   reply.set_reason(answer.reason);
+  if (answer.roster.has_value()) *reply.mutable_roster() = ToProto(*answer.roster);
+  reply.set_retire(answer.retire);
   return reply;
 }
 
@@ -232,6 +252,7 @@ LeaveEvent FromProto(const v1::LeaveRequest& request) {
   event.payload = FromProto(request.payload());
   event.values = ValuesOf(request);
   event.step = request.step();
+  event.steps = request.steps();
   return event;
 }
 
@@ -240,11 +261,22 @@ v1::ReportLossReply ToProto(const LossAnswer& answer) {
   reply.set_replace(answer.replace);
   reply.set_delay_ms(Milliseconds(answer.delay));
   reply.set_restarts(answer.restarts);
+  reply.set_inherited(answer.inherited);
   return reply;
 }
 
 LossAnswer FromProto(const v1::ReportLossReply& reply) {
-  return {reply.replace(), absl::Milliseconds(reply.delay_ms()), reply.restarts()};
+  return {reply.replace(), absl::Milliseconds(reply.delay_ms()), reply.restarts(),
+          reply.inherited()};
+}
+
+v1::ScaleReply ToProto(const ScaleAnswer& answer) {
+  v1::ScaleReply reply;
+  reply.set_from(answer.from);
+  reply.set_to(answer.to);
+  for (uint32_t rank : answer.added) reply.add_added(rank);
+  for (uint32_t rank : answer.retired) reply.add_retired(rank);
+  return reply;
 }
 
 v1::GetStatusReply ToProto(const JobStatus& status) {
@@ -259,6 +291,13 @@ v1::GetStatusReply ToProto(const JobStatus& status) {
   reply.set_step(status.step);
   reply.set_steps(status.steps);
   reply.set_stopping(status.stopping);
+  reply.set_workers(status.workers);
+  for (const ScaleEvent& event : status.scaled) {
+    v1::ScaleEvent* out = reply.add_scaled();
+    out->set_step(event.step);
+    out->set_from(event.from);
+    out->set_to(event.to);
+  }
   if (status.layout_ready) *reply.mutable_layout() = ToProto(status.layout);
   return reply;
 }
@@ -280,6 +319,9 @@ absl::StatusOr<JobStatus> FromProto(const v1::GetStatusReply& reply) {
   status.step = reply.step();
   status.steps = reply.steps();
   status.stopping = reply.stopping();
+  status.workers = reply.workers();
+  for (const v1::ScaleEvent& event : reply.scaled())
+    status.scaled.push_back({event.step(), event.from(), event.to()});
   if (!reply.layout_ready()) return status;
   absl::StatusOr<Layout> layout = LayoutFromProto(reply.layout());
   if (!layout.ok()) return layout.status();

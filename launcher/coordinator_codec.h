@@ -26,6 +26,9 @@ v1::PayloadTotals ToProto(const PayloadCounts& counts);
 JobSettings FromProto(const v1::JobSettings& settings);
 v1::JobSettings ToProto(const JobSettings& settings);
 
+Roster FromProto(const v1::Roster& roster);
+v1::Roster ToProto(const Roster& roster);
+
 JoinEvent FromProto(const v1::JoinRequest& request);
 v1::JoinReply ToProto(const JoinAnswer& answer);
 
@@ -36,6 +39,8 @@ LeaveEvent FromProto(const v1::LeaveRequest& request);
 
 LossAnswer FromProto(const v1::ReportLossReply& reply);
 v1::ReportLossReply ToProto(const LossAnswer& answer);
+
+v1::ScaleReply ToProto(const ScaleAnswer& answer);
 
 v1::GetStatusReply ToProto(const JobStatus& status);
 // INVALID_ARGUMENT: a job id that is not 16 bytes, or a layout that does not hold together.

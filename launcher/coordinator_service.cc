@@ -129,6 +129,14 @@ class CoordinatorService::Core : public v1::Coordinator::CallbackService {
                   }));
   }
 
+  grpc::ServerUnaryReactor* Scale(grpc::CallbackServerContext* context,
+                                  const v1::ScaleRequest* request, v1::ScaleReply* reply) override {
+    return Answer(context, Handle([&](Membership& membership, absl::Time now) {
+                    return membership.Scale(FromProto(request->job()), request->workers(), now);
+                  }),
+                  reply);
+  }
+
   grpc::ServerUnaryReactor* ReportLoss(grpc::CallbackServerContext* context,
                                        const v1::ReportLossRequest* request,
                                        v1::ReportLossReply* reply) override {

@@ -29,6 +29,8 @@ const char* MemberStateName(MemberState state) {
       return "left";
     case MemberState::kLost:
       return "lost";
+    case MemberState::kInherited:
+      return "lost, its parts inherited";
     case MemberState::kUnspecified:
       break;
   }

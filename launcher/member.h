@@ -3,11 +3,13 @@
 #define WEIR_LAUNCHER_MEMBER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "core/layout.h"
+#include "core/roster.h"
 #include "net/frame.h"
 
 namespace weir {
@@ -27,7 +29,8 @@ enum class MemberState : uint8_t {
   kJoined = 2,
   kServing = 3,
   kLeft = 4,
-  kLost = 5
+  kLost = 5,
+  kInherited = 6
 };
 const char* MemberStateName(MemberState state);  // "expected", "joined" ...
 
@@ -133,6 +136,7 @@ struct JoinAnswer {
   std::vector<uint32_t> shards;
   JobSettings settings;
   uint32_t protocol = 0;
+  Roster roster;
 };
 
 struct HeartbeatEvent {
@@ -145,6 +149,7 @@ struct HeartbeatEvent {
   std::vector<NamedValue> values;
   std::string waits_for;
   std::string failure;
+  uint64_t roster_generation = 0;
 };
 
 struct HeartbeatAnswer {
@@ -152,13 +157,35 @@ struct HeartbeatAnswer {
   uint64_t epoch = 0;
   bool stop = false;
   std::string reason;
+  std::optional<Roster> roster;  // when it is newer than the one that the member named
+  bool retire = false;
 };
 
 // What is to be done about a loss that was reported.
 struct LossAnswer {
   bool replace = false;  // start a successor for the same place, after `delay`
   absl::Duration delay;
-  uint64_t restarts = 0;  // of the place so far, this one included
+  uint64_t restarts = 0;   // of the place so far, this one included
+  bool inherited = false;  // no successor is needed: the others have its parts, if it had any
+};
+
+// A command of the operator that changed the number of workers.
+struct ScaleEvent {
+  uint64_t step = 0;  // of the job, then
+  uint32_t from = 0;
+  uint32_t to = 0;
+  bool operator==(const ScaleEvent& o) const {
+    return step == o.step && from == o.from && to == o.to;
+  }
+};
+
+constexpr size_t kMaxScaleEvents = 64;  // remembered
+
+struct ScaleAnswer {
+  uint32_t from = 0;
+  uint32_t to = 0;
+  std::vector<uint32_t> added;    // ranks
+  std::vector<uint32_t> retired;  // ranks
 };
 
 struct LeaveEvent {
@@ -167,6 +194,7 @@ struct LeaveEvent {
   PayloadCounts payload;
   std::vector<NamedValue> values;
   uint64_t step = 0;
+  uint64_t steps = 0;  // 0: as the last heartbeat said
 };
 
 // One member as an operator sees it.
@@ -203,7 +231,9 @@ struct JobStatus {
   uint64_t step = 0;  // the least of the workers that are still in, or of all once all have left
   uint64_t steps = 0;
   bool stopping = false;
-  Layout layout;  // when layout_ready
+  Layout layout;                   // when layout_ready
+  uint32_t workers = 0;            // that take part now, or are expected to
+  std::vector<ScaleEvent> scaled;  // in order; the last kMaxScaleEvents
 };
 
 }  // namespace weir

@@ -64,6 +64,7 @@ Membership::Membership(Options options, absl::Time now) : options_(std::move(opt
   };
   add(MemberRole::kServer, options_.settings.servers);
   add(MemberRole::kWorker, options_.settings.workers);
+  UpdateRoster();
 }
 
 absl::Status Membership::CheckJob(const JobKey& job, bool id_required) const {
@@ -97,6 +98,7 @@ absl::Status Membership::CheckOpen() const {
 }
 
 bool Membership::PlaceIsFree(const Member& member) const {
+  if (!member.wanted) return false;
   switch (member.status.state) {
     case MemberState::kExpected:
     case MemberState::kLeft:
@@ -111,7 +113,7 @@ bool Membership::PlaceIsFree(const Member& member) const {
 absl::StatusOr<Membership::Member*> Membership::ChoosePlace(const JoinEvent& event) {
   const char* role = MemberRoleName(event.role);
   const uint32_t places =
-      event.role == MemberRole::kServer ? options_.settings.servers : options_.settings.workers;
+      event.role == MemberRole::kServer ? options_.settings.servers : WorkerPlaces();
   if (event.has_rank) {
     auto it = members_.find({event.role, event.rank});
     if (it == members_.end()) {
@@ -123,6 +125,11 @@ absl::StatusOr<Membership::Member*> Membership::ChoosePlace(const JoinEvent& eve
     const bool itself = event.process_id != 0 && member.status.process_id == event.process_id &&
                         member.status.host == event.host;
     if (PlaceIsFree(member) || itself) return &member;
+    if (!member.wanted && !IsLiving(member)) {
+      return absl::FailedPreconditionError(absl::StrCat(DescribeMember(member.status),
+                                                        " has been retired: the job goes on with ",
+                                                        Counted(WorkersTakingPart(), "worker")));
+    }
     return absl::AlreadyExistsError(absl::StrCat(
         "the place of ", role, " ", event.rank, " is held by ", DescribeMember(member.status),
         " and wanted by process ", event.process_id, " on host ", Printable(event.host)));
@@ -176,9 +183,11 @@ absl::StatusOr<JoinAnswer> Membership::Join(const JoinEvent& event, absl::Time n
   fresh.host = Printable(event.host);
   fresh.process_id = event.process_id;
   fresh.restarts = (*place)->restarts.granted();
+  if ((*place)->status.state == MemberState::kLeft) (*place)->counts = (*place)->done = false;
   (*place)->status = fresh;
   (*place)->heard = now;
   (*place)->successor_from = (*place)->successor_until = absl::InfiniteFuture();
+  UpdateRoster();
 
   JoinAnswer answer;
   answer.job_id = options_.job_id;
@@ -187,6 +196,8 @@ absl::StatusOr<JoinAnswer> Membership::Join(const JoinEvent& event, absl::Time n
   answer.epoch = options_.epoch;
   answer.lease = options_.lease;
   answer.settings = options_.settings;
+  answer.settings.workers = WorkerPlaces();
+  answer.roster = roster_;
   answer.protocol = kProtocol;
   if (event.role == MemberRole::kServer) {
     const uint32_t each = options_.settings.shards / options_.settings.servers;
@@ -227,7 +238,11 @@ absl::StatusOr<uint64_t> Membership::Declare(const JobKey& job, const MemberId& 
   if (!status.ok()) return status;
   if (layout_ != nullptr) {
     const std::string difference = DescribeDifference(layout_->tensors, tensors);
-    if (difference.empty()) return options_.epoch;
+    if (difference.empty()) {
+      (*member)->counts = true;
+      UpdateRoster();
+      return options_.epoch;
+    }
     return absl::FailedPreconditionError(
         absl::StrCat(DescribeMember((*member)->status),
                      " declares another model than the job has: ", difference));
@@ -247,6 +262,8 @@ absl::StatusOr<uint64_t> Membership::Declare(const JobKey& job, const MemberId& 
   for (const std::string& pattern : UnusedPatterns(options_.codecs, tensors)) {
     warnings_.push_back(UnusedPatternWarning(pattern));
   }
+  (*member)->counts = true;
+  UpdateRoster();
   AnswerWaits();
   return options_.epoch;
 }
@@ -288,6 +305,8 @@ absl::StatusOr<HeartbeatAnswer> Membership::Heartbeat(const JobKey& job, const M
   HeartbeatAnswer answer;
   answer.lease = options_.lease;
   answer.epoch = options_.epoch;
+  if (event.roster_generation < roster_.generation) answer.roster = roster_;
+  answer.retire = !(*found)->wanted;
   const bool living = IsLiving(**found);
   if (!living && CheckOpen().ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -330,6 +349,9 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
   member.payload = event.payload;
   member.values = event.values;
   member.step = event.step;
+  if (event.steps != 0) member.steps = event.steps;
+  (*found)->done = member.steps != 0 && member.step >= member.steps;
+  UpdateRoster();
   member.waits_for.clear();
   auto wait = waits_.find({who.role, who.rank});
   if (wait != waits_.end())
@@ -338,37 +360,6 @@ absl::Status Membership::Leave(const JobKey& job, const MemberId& who, const Lea
     Fail(absl::StrCat(DescribeMember(member), " left while workers still needed it"));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<LossAnswer> Membership::ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
-                                                  uint64_t restarts, absl::string_view reason,
-                                                  absl::Time now) {
-  Tick(now);
-  absl::Status status = CheckJob(job, /*id_required=*/true);
-  if (!status.ok()) return status;
-  auto it = members_.find({role, rank});
-  if (it == members_.end())
-    return absl::InvalidArgumentError(
-        absl::StrCat("the job has no ", MemberRoleName(role), " ", rank));
-  Member& member = it->second;
-  const bool is_news = restarts >= member.status.restarts;
-  const std::string who = DescribeMember(member.status);
-  if (is_news && (IsLiving(member) || member.status.state == MemberState::kExpected)) {
-    Lose(&member,
-         absl::StrCat(
-             who, IsLiving(member) ? " ended: " : " ended before it joined: ", Shortened(reason)),
-         now);
-  } else if (is_news && AwaitsSuccessor(member)) {
-    Lose(&member,
-         absl::StrCat(who,
-                      " was lost, and its successor ended before it joined: ", Shortened(reason)),
-         now);
-  }
-  LossAnswer answer;
-  answer.restarts = member.status.restarts;
-  answer.replace = AwaitsSuccessor(member) && CheckOpen().ok();
-  if (answer.replace) answer.delay = std::max(absl::ZeroDuration(), member.successor_from - now);
-  return answer;
 }
 
 absl::Status Membership::Stop(const JobKey& job, absl::string_view reason, absl::Time now) {

@@ -29,11 +29,18 @@ namespace weir {
 // process has left, was reported lost, or let its lease run out.
 //
 // A lost worker is replaced, as often as `restart_workers` says: its place is free for a successor,
-// which gets a larger incarnation, and which is waited for no longer than `replace_within`. The
-// loss of a server, of a worker beyond that, or of one that never joined, and a failure that a
-// member reports itself make the job fail, with a reason that names role, rank, host and process;
-// the first reason stays. A job that has failed or is told to stop answers every heartbeat with
-// stop and the reason, ends all waits, and lets nobody in.
+// which gets a larger incarnation, and which is waited for no longer than `replace_within`. A
+// worker beyond that is *inherited* if `inherit` says so and another takes part. The loss of a
+// server, of any other worker, or of one that never joined (unless Scale added it), and a failure
+// that a member reports itself make the job fail, with a reason that names role, rank, host and
+// process; the first reason stays. A job that has failed or is told to stop answers every heartbeat
+// with stop and the reason, ends all waits, and lets nobody in.
+//
+// The roster says which workers share the steps' parts: those of the settings, without those that
+// have been inherited, retired, or left with steps to do; and those that Scale added, each from its
+// Declare on, so that nobody waits for a program that starts. One that has left because its steps
+// are done stays: what it did is not done again. Every member is told a newer roster with its
+// heartbeat; a worker that is to retire is told so, and leaves when its step is finished.
 //
 // Deterministic: no thread, lock, clock or I/O. Each event is one call with the time it happened,
 // never earlier than the one before. The answer is returned, but for GetLayout, whose answer comes
@@ -56,6 +63,7 @@ class Membership {
     uint64_t epoch = 1;
     RestartRules restart_workers;
     absl::Duration replace_within = absl::Minutes(1);  // from when the successor may be started
+    bool inherit = false;
     // Of the layout as a message: gRPC's default limit is 4 MiB.
     size_t max_layout_bytes = (4 << 20) - (64 << 10);
   };
@@ -103,6 +111,12 @@ class Membership {
                                         uint64_t restarts, absl::string_view reason,
                                         absl::Time now);
 
+  // From now on `workers` take part. More: places are expected to be joined, those that nobody
+  // holds any more first. Fewer: the highest ranks retire. INVALID_ARGUMENT: 0, more than
+  // gradient_shards or than a job may have. FAILED_PRECONDITION: a worker has finished already, or
+  // the job is over.
+  absl::StatusOr<ScaleAnswer> Scale(const JobKey& job, uint32_t workers, absl::Time now);
+
   absl::Status Stop(const JobKey& job, absl::string_view reason, absl::Time now);
 
   // The job id may be empty: the status tells it.
@@ -124,6 +138,7 @@ class Membership {
   std::vector<std::string> TakeWarnings() { return std::exchange(warnings_, {}); }
 
   const Options& options() const { return options_; }
+  const Roster& roster() const { return roster_; }
   // Not empty: the job has failed, and why.
   const std::string& failure() const { return failure_; }
   bool stopping() const { return stopping_; }
@@ -140,6 +155,11 @@ class Membership {
     MemberStatus status;
     absl::Time heard;
     RestartBudget restarts;
+    // Of workers.
+    bool wanted = true;  // false: it retires, or has
+    bool added = false;  // by Scale
+    bool counts = true;  // has parts; an added one: once it has declared
+    bool done = false;   // left when its steps were finished
     // While it is lost and to be replaced: from when to when a successor is expected.
     absl::Time successor_from = absl::InfiniteFuture();
     absl::Time successor_until = absl::InfiniteFuture();
@@ -165,6 +185,19 @@ class Membership {
     return member.status.state == MemberState::kLost &&
            member.successor_until != absl::InfiniteFuture();
   }
+  uint32_t WorkerPlaces() const;
+  // membership_roster.cc
+  static bool TakesPart(const Member& member);
+  static bool OwnsParts(const Member& member);
+  uint32_t WorkersTakingPart() const;
+  bool SomeAreDone() const;
+  bool HasHeirs(const Member& member) const;
+  void GiveUp(Member* member, const std::string& reason);
+  void UpdateRoster();
+  absl::Status CheckScale(uint32_t workers) const;
+  void AddWorkers(uint32_t count, ScaleAnswer* answer, absl::Time now);
+  void RetireWorkers(uint32_t count, ScaleAnswer* answer);
+  uint64_t StepOfJob() const;
   void Lose(Member* member, const std::string& reason, absl::Time now);
   void Fail(std::string reason);
   void Stopped();
@@ -179,6 +212,8 @@ class Membership {
   const Options options_;
   std::map<Place, Member> members_;
   std::map<Place, Wait> waits_;
+  Roster roster_;
+  std::vector<ScaleEvent> scaled_;        // at most kMaxScaleEvents
   std::shared_ptr<const Layout> layout_;  // without addresses; null before the first Declare
   std::string failure_;
   bool stopping_ = false;

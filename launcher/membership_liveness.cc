@@ -14,10 +14,14 @@ namespace weir {
 
 bool Membership::finished() const {
   if (!failure_.empty()) return false;
-  return std::all_of(members_.begin(), members_.end(), [](const auto& entry) {
-    return entry.first.first != MemberRole::kWorker ||
-           entry.second.status.state == MemberState::kLeft;
-  });
+  bool any_left = false;
+  for (const auto& [place, member] : members_) {
+    if (place.first != MemberRole::kWorker) continue;
+    const MemberState state = member.status.state;
+    if (state != MemberState::kLeft && state != MemberState::kInherited) return false;
+    any_left = any_left || state == MemberState::kLeft;
+  }
+  return any_left;
 }
 
 bool Membership::empty() const {
@@ -37,16 +41,15 @@ absl::StatusOr<JobStatus> Membership::GetStatus(const JobKey& job, absl::Time no
   status.failure = failure_;
   status.stopping = stopping_;
   if (status.layout_ready) status.layout = *LayoutWithAddresses();
-  std::optional<uint64_t> slowest;
   for (const auto& [place, member] : members_) {
     status.members.push_back(member.status);
     status.members.back().silent = now - member.heard;
-    if (place.first != MemberRole::kWorker) continue;
-    status.steps = std::max(status.steps, member.status.steps);
-    if (member.status.state == MemberState::kLeft && !status.finished) continue;
-    slowest = std::min(slowest.value_or(member.status.step), member.status.step);
+    if (place.first == MemberRole::kWorker)
+      status.steps = std::max(status.steps, member.status.steps);
   }
-  status.step = slowest.value_or(0);
+  status.step = StepOfJob();
+  status.workers = WorkersTakingPart();
+  status.scaled = scaled_;
   return status;
 }
 
@@ -69,10 +72,11 @@ void Membership::Tick(absl::Time now) {
            now);
     } else if (AwaitsSuccessor(member) && now >= member.successor_until) {
       member.successor_until = absl::InfiniteFuture();
-      Fail(absl::StrCat(who, " was lost, and nobody has taken its place within ",
-                        absl::FormatDuration(options_.replace_within)));
+      GiveUp(&member, absl::StrCat(who, " was lost, and nobody has taken its place within ",
+                                   absl::FormatDuration(options_.replace_within)));
     }
   }
+  UpdateRoster();
   for (auto it = waits_.begin(); it != waits_.end();) {
     auto wait = it++;
     if (now < wait->second.deadline) continue;
@@ -92,6 +96,40 @@ absl::Time Membership::NextTick() const {
 
 std::vector<Membership::Answer> Membership::TakeAnswers() { return std::exchange(answers_, {}); }
 
+absl::StatusOr<LossAnswer> Membership::ReportLoss(const JobKey& job, MemberRole role, uint32_t rank,
+                                                  uint64_t restarts, absl::string_view reason,
+                                                  absl::Time now) {
+  Tick(now);
+  absl::Status status = CheckJob(job, /*id_required=*/true);
+  if (!status.ok()) return status;
+  auto it = members_.find({role, rank});
+  if (it == members_.end())
+    return absl::InvalidArgumentError(
+        absl::StrCat("the job has no ", MemberRoleName(role), " ", rank));
+  Member& member = it->second;
+  const bool is_news = restarts >= member.status.restarts;
+  const std::string who = DescribeMember(member.status);
+  if (is_news && (IsLiving(member) || member.status.state == MemberState::kExpected)) {
+    Lose(&member,
+         absl::StrCat(
+             who, IsLiving(member) ? " ended: " : " ended before it joined: ", Shortened(reason)),
+         now);
+  } else if (is_news && AwaitsSuccessor(member)) {
+    Lose(&member,
+         absl::StrCat(who,
+                      " was lost, and its successor ended before it joined: ", Shortened(reason)),
+         now);
+  }
+  UpdateRoster();
+  LossAnswer answer;
+  answer.restarts = member.status.restarts;
+  answer.inherited = CheckOpen().ok() && (member.status.state == MemberState::kInherited ||
+                                          (!member.wanted && !IsLiving(member)));
+  answer.replace = AwaitsSuccessor(member) && CheckOpen().ok();
+  if (answer.replace) answer.delay = std::max(absl::ZeroDuration(), member.successor_from - now);
+  return answer;
+}
+
 void Membership::Lose(Member* member, const std::string& reason, absl::Time now) {
   MemberStatus& status = member->status;
   const bool never_joined = status.state == MemberState::kExpected;
@@ -101,12 +139,14 @@ void Membership::Lose(Member* member, const std::string& reason, absl::Time now)
   if (wait != waits_.end()) EndWait(wait, absl::FailedPreconditionError(reason));
   if (!CheckOpen().ok()) return;  // nobody needs it any more
   const RestartRules& rules = options_.restart_workers;
-  if (never_joined || status.role != MemberRole::kWorker || rules.limit == 0) return Fail(reason);
+  if (status.role != MemberRole::kWorker) return Fail(reason);
+  if (never_joined || !member->wanted || rules.limit == 0) return GiveUp(member, reason);
   const std::optional<absl::Duration> delay = member->restarts.OnLoss(rules, now);
   if (!delay.has_value()) {
-    return Fail(absl::StrCat(reason, "; it has been replaced ", Counted(rules.limit, "time"),
-                             " within ", absl::FormatDuration(rules.window),
-                             ", as often as restart.workers allows"));
+    return GiveUp(
+        member,
+        absl::StrCat(reason, "; it has been replaced ", Counted(rules.limit, "time"), " within ",
+                     absl::FormatDuration(rules.window), ", as often as restart.workers allows"));
   }
   status.restarts = member->restarts.granted();
   status.waits_for.clear();

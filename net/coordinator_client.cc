@@ -131,6 +131,10 @@ absl::StatusOr<v1::GetStatusReply> CoordinatorClient::GetStatus(const v1::GetSta
 absl::Status CoordinatorClient::Stop(const v1::StopRequest& request, absl::Duration timeout) {
   return core_->Call(&Core::Stub::Stop, request, timeout).status();
 }
+absl::StatusOr<v1::ScaleReply> CoordinatorClient::Scale(const v1::ScaleRequest& request,
+                                                        absl::Duration timeout) {
+  return core_->Call(&Core::Stub::Scale, request, timeout);
+}
 absl::StatusOr<v1::ReportLossReply> CoordinatorClient::ReportLoss(
     const v1::ReportLossRequest& request, absl::Duration timeout) {
   return core_->Call(&Core::Stub::ReportLoss, request, timeout);

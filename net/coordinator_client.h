@@ -40,6 +40,7 @@ class CoordinatorClient {
   absl::StatusOr<v1::GetStatusReply> GetStatus(const v1::GetStatusRequest& request,
                                                absl::Duration timeout);
   absl::Status Stop(const v1::StopRequest& request, absl::Duration timeout);
+  absl::StatusOr<v1::ScaleReply> Scale(const v1::ScaleRequest& request, absl::Duration timeout);
   absl::StatusOr<v1::ReportLossReply> ReportLoss(const v1::ReportLossRequest& request,
                                                  absl::Duration timeout);
 
