@@ -161,7 +161,9 @@ absl::Status ServerProcess::Join(const sigset_t& signals) {
   bool told = false;
   absl::StatusOr<v1::JoinReply> reply;
   for (;;) {
+    const absl::Time sent = SteadyNow();
     reply = coordinator_->Join(request, kCallLimit);
+    if (reply.ok()) lease_end_ = LeaseEnd(sent, reply->lease_ms());
     if (!absl::IsUnavailable(reply.status()) || SteadyNow() > end) break;
     if (!told && SteadyNow() - began > kQuietJoin) {
       LOG(WARNING) << "cannot reach the coordinator at " << coordinator_->address()
@@ -211,7 +213,35 @@ absl::Status ServerProcess::MakeShards() {
     shards_.push_back(*std::move(made));
     sessions_->AddShard(shard, shards_.back().get());
   }
+  TellShardsOfLease();
+  TellShards(FromProto(joined_.roster()));
   return absl::OkStatus();
+}
+
+void ServerProcess::TellShards(const Roster& roster) {
+  for (auto& shard : shards_) shard->OnRoster(roster);
+  roster_generation_ = roster.generation;
+}
+
+// A lease counts from when what renewed it was sent: it was handled no earlier. A server that is
+// its own coordinator needs none: nobody else can give its place away.
+absl::Time ServerProcess::LeaseEnd(absl::Time sent, uint64_t lease_ms) const {
+  if (options_.coordinator.empty()) return absl::InfiniteFuture();
+  return sent + absl::Milliseconds(lease_ms);
+}
+
+void ServerProcess::TellShardsOfLease() {
+  for (auto& shard : shards_) shard->SetLease(lease_end_);
+}
+
+absl::Status ServerProcess::LeaseIsOver(absl::string_view why) {
+  return absl::UnavailableError(
+      absl::StrCat("the lease of server ", joined_.rank(), ", ",
+                   absl::FormatDuration(absl::Milliseconds(joined_.lease_ms())), ", is over: ", why,
+                   ". Another process may have its place by now, so it ends; what came since is "
+                   "not acknowledged, "
+                   "and its shards stay at step ",
+                   Step()));
 }
 
 template <typename Request>
@@ -305,8 +335,13 @@ absl::Status ServerProcess::Heartbeat(absl::Duration limit, bool* stop) {
   for (auto& shard : shards_) {
     if (request.waits_for().empty()) request.set_waits_for(shard->status().waits_for);
   }
+  request.set_roster_generation(roster_generation_);
+  const absl::Time sent = SteadyNow();
   absl::StatusOr<v1::HeartbeatReply> reply = coordinator_->Heartbeat(request, limit);
   if (!reply.ok()) return reply.status();
+  lease_end_ = LeaseEnd(sent, reply->lease_ms());
+  TellShardsOfLease();
+  if (reply->has_roster()) TellShards(FromProto(reply->roster()));
   *stop = reply->stop();
   if (*stop) LOG(INFO) << "told to stop: " << reply->reason();
   return absl::OkStatus();
@@ -328,8 +363,6 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
   if (!status.ok()) return status;
   status = SettleTransport();
   if (status.ok()) status = MakeShards();
-  const absl::Duration lease = absl::Milliseconds(joined_.lease_ms());
-  absl::Time heard = SteadyNow();
   bool stop = false;
   while (status.ok() && !stop) {
     if (!installed_) status = AskForLayout();
@@ -337,15 +370,15 @@ absl::Status ServerProcess::Serve(const sigset_t& signals) {
     const bool serving = Serving();
     if (!status.ok()) break;
     if (serving) server_->SetServing(true);
-    const absl::Time asked = SteadyNow();  // the lease counts from no later than this
+    const absl::Time now = SteadyNow();
+    if (now >= lease_end_)
+      return LeaseIsOver("this process was stopped, or had no time to renew it");
     const absl::Status beat =
-        Heartbeat(std::clamp(heard + lease - asked, kRetryInterval, kCallLimit), &stop);
-    if (beat.ok()) {
-      heard = asked;
-    } else if (!absl::IsUnavailable(beat) && !absl::IsDeadlineExceeded(beat)) {
-      return beat;
-    } else if (SteadyNow() - heard > lease) {
-      return absl::UnavailableError(absl::StrCat("the coordinator is gone: ", beat.message()));
+        Heartbeat(std::clamp(lease_end_ - now, kRetryInterval, kCallLimit), &stop);
+    if (!beat.ok() && !absl::IsUnavailable(beat) && !absl::IsDeadlineExceeded(beat)) return beat;
+    if (SteadyNow() >= lease_end_) {
+      return LeaseIsOver(beat.ok() ? "the coordinator's answer came too late"
+                                   : absl::StrCat("the coordinator is gone: ", beat.message()));
     }
     sessions_->Tick(SteadyNow());
     if (stop) break;

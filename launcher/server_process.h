@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "core/roster.h"
 #include "net/coordinator_client.h"
 #include "net/server_host.h"
 #include "net/session_host.h"
@@ -26,8 +28,9 @@ namespace weir {
 // What weir-ps does: hosts the shards that the coordinator gives it, from the moment it joins until
 // it is told to stop.
 //
-// One thread, the caller's, talks to the coordinator; sessions and shards have theirs. Nothing is
-// acknowledged after the lease is lost: the process ends.
+// One thread, the caller's, talks to the coordinator and tells the shards until when their lease
+// lasts; sessions and shards have threads of their own. Nothing is acknowledged after the lease:
+// the shards see to that, with each event, and the process ends.
 class ServerProcess {
  public:
   struct Options {
@@ -58,7 +61,7 @@ class ServerProcess {
   const std::string& address() const { return server_->address(); }
 
   // Joins, serves, leaves; `signals` are blocked, and one of them ends it in order. OK: it has
-  // left. UNAVAILABLE: the coordinator was not reached, or is gone for a lease.
+  // left. UNAVAILABLE: the coordinator was not reached, or the lease is over.
   // FAILED_PRECONDITION: the job's transport needs the socket, and there is none; this and others:
   // the coordinator's, or the topology's.
   absl::Status Serve(const sigset_t& signals);
@@ -74,6 +77,10 @@ class ServerProcess {
   absl::Status AskForLayout();
   absl::Status Heartbeat(absl::Duration limit, bool* stop);
   absl::Status Leave();
+  absl::Time LeaseEnd(absl::Time sent, uint64_t lease_ms) const;
+  void TellShardsOfLease();
+  void TellShards(const Roster& roster);
+  absl::Status LeaseIsOver(absl::string_view why);
   bool Serving();
   absl::Status CheckShards();
   v1::PushTotals Totals();
@@ -86,6 +93,8 @@ class ServerProcess {
   const Options options_;
   std::unique_ptr<CoordinatorClient> coordinator_;
   v1::JoinReply joined_;
+  absl::Time lease_end_ = absl::InfiniteFuture();  // from the first join
+  uint64_t roster_generation_ = 0;                 // of the one that the shards know
   bool installed_ = false;
   std::string no_socket_;        // why there is none
   bool shares_weights_ = false;  // the job's transport may be shared memory

@@ -104,6 +104,14 @@ absl::StatusOr<std::optional<uint64_t>> SessionTable::Enter(Session* session,
   return replaced;
 }
 
+std::vector<uint64_t> SessionTable::Unclosed() const {
+  std::vector<uint64_t> unclosed;
+  for (const auto& [id, session] : sessions_) {
+    if (session.state != Session::State::kClosing) unclosed.push_back(id);
+  }
+  return unclosed;
+}
+
 std::vector<uint64_t> SessionTable::ToldFewerRequests(uint64_t max_requests) const {
   std::vector<uint64_t> told;
   for (const auto& [id, session] : sessions_) {

@@ -81,6 +81,8 @@ class SessionTable {
   // FAILED_PRECONDITION: that session is the newer one, by its nonce; `session` must be closed.
   absl::StatusOr<std::optional<uint64_t>> Enter(Session* session, const HelloFrame& hello);
 
+  // Those that were not told to close.
+  std::vector<uint64_t> Unclosed() const;
   // The open sessions that were told a smaller max_requests.
   std::vector<uint64_t> ToldFewerRequests(uint64_t max_requests) const;
 

@@ -78,9 +78,11 @@ Shard::Core::Core(ShardOptions options, BufferPool* pool)
       ledger_(options_.limits.max_workers, options_.limits.max_requests),
       sessions_(SessionOptions(options_.limits)) {}
 
-void Shard::Core::Begin(absl::Time now, Effects* effects) {
+bool Shard::Core::Begin(absl::Time now, Effects* effects) {
   now_ = now;
   out_ = effects;
+  if (!lapsed_ && now_ >= lease_until_) Lapse();
+  return !lapsed_;
 }
 
 void Shard::Core::OnOpen(uint64_t id) {
@@ -201,7 +203,8 @@ void Shard::Core::OnTick() {
 }
 
 absl::Time Shard::Core::NextDeadline() const {
-  return std::min(waiting_.NextDeadline(), sessions_.NextDeadline());
+  if (lapsed_) return absl::InfiniteFuture();
+  return std::min({waiting_.NextDeadline(), sessions_.NextDeadline(), lease_until_});
 }
 
 std::string Shard::Core::WhyNotServing() const {
@@ -218,6 +221,7 @@ std::string Shard::Core::WhatIsMissing() const {
 ShardStatus Shard::Core::status() const {
   ShardStatus status;
   status.serving = serving();
+  status.lapsed = lapsed_;
   status.epoch = epoch_;
   status.failure = failure_;
   if (!status.serving) {
@@ -235,72 +239,72 @@ Shard::Shard(ShardOptions options, BufferPool* pool)
 Shard::~Shard() = default;
 
 absl::Status Shard::Install(const Layout& layout, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  absl::Status status = core_->Install(layout, nullptr);
+  absl::Status status =
+      core_->Begin(now, effects) ? core_->Install(layout, nullptr) : core_->LeaseIsOver();
   core_->End();
   return status;
 }
 
 absl::Status Shard::InstallRestored(const Layout& layout, const ShardRestore& restore,
                                     absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  absl::Status status = core_->Install(layout, &restore);
+  absl::Status status =
+      core_->Begin(now, effects) ? core_->Install(layout, &restore) : core_->LeaseIsOver();
   core_->End();
   return status;
 }
 
 absl::Status Shard::OnCut(uint64_t number, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  absl::Status status = core_->OnCut(number);
+  absl::Status status = core_->Begin(now, effects) ? core_->OnCut(number) : core_->LeaseIsOver();
   core_->End();
   return status;
 }
 
 void Shard::OnCutDone(absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnCutDone();
+  if (core_->Begin(now, effects)) core_->OnCutDone();
   core_->End();
 }
 
 void Shard::OnOpen(uint64_t session, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnOpen(session);
+  if (core_->Begin(now, effects)) {
+    core_->OnOpen(session);
+  } else {
+    core_->TurnAway(session);
+  }
   core_->End();
 }
 
 void Shard::OnFrame(uint64_t session, ClientFrame frame, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnFrame(session, std::move(frame));
+  if (core_->Begin(now, effects)) core_->OnFrame(session, std::move(frame));
   core_->End();
 }
 
 void Shard::OnSent(uint64_t session, uint64_t payload_bytes, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnSent(session, payload_bytes);
+  if (core_->Begin(now, effects)) core_->OnSent(session, payload_bytes);
   core_->End();
 }
 
 void Shard::OnClosed(uint64_t session, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnClosed(session);
+  if (core_->Begin(now, effects)) core_->OnClosed(session);
   core_->End();
 }
 
 void Shard::OnJobDone(uint64_t job, const JobResult& result, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnJobDone(job, result);
+  if (core_->Begin(now, effects)) core_->OnJobDone(job, result);
   core_->End();
 }
 
 void Shard::OnRoster(const Roster& roster, absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnRoster(roster);
+  if (core_->Begin(now, effects)) core_->OnRoster(roster);
   core_->End();
 }
 
 void Shard::OnTick(absl::Time now, Effects* effects) {
-  core_->Begin(now, effects);
-  core_->OnTick();
+  if (core_->Begin(now, effects)) core_->OnTick();
+  core_->End();
+}
+
+void Shard::SetLease(absl::Time until, absl::Time now, Effects* effects) {
+  if (core_->Begin(now, effects)) core_->SetLease(until);
   core_->End();
 }
 

@@ -111,6 +111,8 @@ struct ShardTotals {
 
 struct ShardStatus {
   bool serving = false;  // a layout is installed and every slice has its first weights
+  // Its lease is over: it acknowledges nothing any more, for good.
+  bool lapsed = false;
   uint64_t epoch = 0;
   uint64_t step = 0;  // the least version of its slices
   // For people; empty: nobody. While it serves a sentence ("step 3 waits for part 1"), before it

@@ -25,6 +25,7 @@ namespace weir {
 //   shard_answer.cc   frames out: answers, refusals, credits, closes
 //   shard_cut.cc      cuts: what a checkpoint is made of
 //   shard_install.cc  layouts and first weights
+//   shard_lease.cc    what becomes of it when its lease is over
 //   shard_read.cc     bind, pull, sync
 //   shard_push.cc     pushes: from the frame to the job, from its result to the commit
 //   shard_worker.cc   hello, leave, put_state, get_state
@@ -52,8 +53,14 @@ class Shard::Core {
   const SliceStore& store() const { return store_; }
   uint64_t max_requests() const { return max_requests_; }
 
-  // Around each event: where its effects go, and its time. End hands out the credits that are due.
-  void Begin(absl::Time now, Effects* effects);
+  // shard_lease.cc
+  void SetLease(absl::Time until) { lease_until_ = until; }
+  absl::Status LeaseIsOver() const;  // what whoever comes then is told
+  void TurnAway(uint64_t session);   // which opened then
+
+  // Around each event: where its effects go, and its time. False: the lease is over, and nothing is
+  // to be done. End hands out the credits that are due.
+  bool Begin(absl::Time now, Effects* effects);
   void End();
 
  private:
@@ -94,7 +101,9 @@ class Shard::Core {
   // shard.cc
   void OnKind(Session* session, const RequestRef& request, ClientFrame frame);
   RequestRef RefOf(const Session& session, const ClientFrame& frame) const;
-  bool serving() const { return installed_ && uninitialised_ == 0 && failure_.empty(); }
+  bool serving() const {
+    return installed_ && uninitialised_ == 0 && failure_.empty() && !lapsed_;
+  }
   std::string WhyNotServing() const;
   std::string WhatIsMissing() const;  // REQUIRES: !serving(), no failure
 
@@ -131,6 +140,9 @@ class Shard::Core {
   void OfferToCut(uint32_t slice);
   void AddToCut(uint32_t slice);
   void HandOutCut();
+
+  // shard_lease.cc
+  void Lapse();
 
   // shard_worker.cc
   void OnHello(Session* session, const RequestRef& request, const HelloFrame& hello);

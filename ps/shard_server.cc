@@ -84,6 +84,13 @@ absl::Status ShardServer::Install(const Layout& layout) {
   return status;
 }
 
+void ShardServer::SetLease(absl::Time until) {
+  RunInTurn([&] {
+    shard_.SetLease(until, options_.clock(), &effects_);
+    Perform(/*shares=*/true);
+  });
+}
+
 void ShardServer::OnRoster(const Roster& roster) {
   RunInTurn([&] {
     shard_.OnRoster(roster, options_.clock(), &effects_);

@@ -80,6 +80,8 @@ class ShardServer : public SessionHandler {
   // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the
   // first weights are there. May come before Start.
   absl::Status Install(const Layout& layout);
+  // As Shard::SetLease; to be called from any thread.
+  void SetLease(absl::Time until);
   // As Shard::OnRoster. May come before Start and before there is a layout.
   void OnRoster(const Roster& roster);
   // Handles what is in the mailbox, ends the threads and waits for them. Jobs that are not done are
