@@ -241,6 +241,8 @@ void LoadCluster::Mark(const std::string& line) {
     if (process.end) continue;
     if (line == kLoadBegins) {
       process.cpu_at_begin = CpuSecondsOf(process.pid);
+    } else if (line == kLoadMemory) {
+      process.usage.early_peak_rss_bytes = PeakRssBytes(process.pid);
     } else if (line == kLoadEnds) {
       process.usage.cpu_seconds = CpuSecondsOf(process.pid) - process.cpu_at_begin;
       process.usage.peak_rss_bytes = PeakRssBytes(process.pid);

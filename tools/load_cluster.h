@@ -49,12 +49,13 @@ struct ClusterSpec {
 };
 
 // What the kernel counted for one process while the load that counts ran: between the marks
-// kLoadBegins and kLoadEnds of worker 0.
+// kLoadBegins and kLoadEnds of worker 0. Peaks are of all its life until then.
 struct ProcessUsage {
   std::string name;  // "ps-0", "worker-2"
   ProcessRole role = ProcessRole::kCoordinator;
   double cpu_seconds = 0;
-  uint64_t peak_rss_bytes = 0;  // since its start
+  uint64_t peak_rss_bytes = 0;        // at kLoadEnds
+  uint64_t early_peak_rss_bytes = 0;  // at kLoadMemory; 0: there was none
 };
 
 // Keeps SIGINT, SIGTERM, SIGHUP and SIGCHLD from this thread, for LoadCluster to read, as long as
@@ -74,6 +75,7 @@ class BlockedSignals {
 
 // What worker 0 writes to its standard output, each on a line.
 constexpr char kLoadBegins[] = "weir-load begins";
+constexpr char kLoadMemory[] = "weir-load memory";
 constexpr char kLoadEnds[] = "weir-load ends";
 
 // The processes of one run of a load test: coordinator, servers and workers, started straight from

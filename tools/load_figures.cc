@@ -25,10 +25,13 @@ constexpr FigureName kFigures[] = {
     {"unchanged_speedup", &LoadFigures::unchanged_speedup, 1},
     {"connection_reuse", &LoadFigures::connection_reuse, 5},
     {"copies_per_byte", &LoadFigures::copies_per_byte, 2},
+    {"servers_copies_per_byte", &LoadFigures::servers_copies_per_byte, 2},
     {"worker_cpu_s_per_gb", &LoadFigures::worker_cpu_s_per_gb, 2},
     {"server_cpu_s_per_gb", &LoadFigures::server_cpu_s_per_gb, 2},
     {"worker_peak_rss_mb", &LoadFigures::worker_peak_rss_mb, 0},
     {"server_peak_rss_mb", &LoadFigures::server_peak_rss_mb, 0},
+    {"early_server_peak_rss_mb", &LoadFigures::early_server_peak_rss_mb, 1},
+    {"server_peak_growth", &LoadFigures::server_peak_growth, 3},
     {"applied_per_s", &LoadFigures::applied_per_s, 0},
     {"stale_share", &LoadFigures::stale_share, 3},
     {"resync_mb", &LoadFigures::resync_mb, 1},
@@ -47,6 +50,16 @@ double At(const Histogram& histogram, double percent, double ns_per_unit) {
 constexpr double kUs = 1e3;
 constexpr double kMs = 1e6;
 
+// A server's peak after all steps over that after the first of them, where it is the largest.
+void AddGrowth(const ProcessUsage& server, LoadFigures* figures) {
+  if (server.early_peak_rss_bytes == 0) return;
+  const auto early = static_cast<double>(server.early_peak_rss_bytes);
+  const double growth = static_cast<double>(server.peak_rss_bytes) / early;
+  if (growth <= figures->server_peak_growth) return;  // never of NaN
+  figures->server_peak_growth = growth;
+  figures->early_server_peak_rss_mb = early / 1e6;
+}
+
 void AddServers(const std::vector<ProcessUsage>& usage, double gigabytes, LoadFigures* figures) {
   double cpu_seconds = 0;
   uint64_t peak = 0;
@@ -54,6 +67,7 @@ void AddServers(const std::vector<ProcessUsage>& usage, double gigabytes, LoadFi
     if (process.role != ProcessRole::kServer) continue;
     cpu_seconds += process.cpu_seconds;
     peak = std::max(peak, process.peak_rss_bytes);
+    AddGrowth(process, figures);
   }
   if (peak == 0) return;
   figures->server_cpu_s_per_gb = cpu_seconds / gigabytes;
@@ -85,6 +99,12 @@ LoadFigures FiguresOf(const LoadReport& report, const std::vector<ProcessUsage>&
   if (report.payload_bytes > 0) {
     figures.copies_per_byte =
         static_cast<double>(report.copied_bytes) / static_cast<double>(report.payload_bytes);
+  }
+  const ServerTotals& servers = report.servers;
+  if (const uint64_t moved = servers.received_bytes + servers.sent_bytes; moved > 0) {
+    figures.servers_copies_per_byte =
+        static_cast<double>(servers.received_copied_bytes + servers.sent_copied_bytes) /
+        static_cast<double>(moved);
   }
   figures.checked = static_cast<double>(report.checked);
   figures.wrong = static_cast<double>(report.wrong);

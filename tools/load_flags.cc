@@ -33,6 +33,9 @@ DEFINE_double(compute_ms, 0, "sleep so long before each step, as a gradient woul
 DEFINE_string(mode, "full",
               "what takes part: full; net (gRPC messages alone), echo (frames and sessions, no "
               "shard), apply (a shard's arithmetic alone)");
+DEFINE_uint64(memory_mark_steps, 0,
+              "note the servers' peak of memory after so many counted steps too, and how much it "
+              "grew until the last; 0: not");
 DEFINE_int64(conflicts, 0,
              "drive version conflicts instead: so many steps that may be stale, by 4 and by 16 "
              "workers unless --workers says");
@@ -75,6 +78,7 @@ LoadOptions OptionsOfFlags() {
   load.pull_rate_hz = FLAGS_pull_rate_hz;
   load.compute_ms = FLAGS_compute_ms;
   load.conflicts = FLAGS_conflicts;
+  load.memory_mark_steps = FLAGS_memory_mark_steps;
   return load;
 }
 
@@ -90,6 +94,9 @@ absl::Status CheckTogether() {
     return absl::InvalidArgumentError("--connect and --topology: one of them");
   if (FLAGS_hosts > 0 && (!FLAGS_connect.empty() || !FLAGS_topology.empty()))
     return absl::InvalidArgumentError("--hosts are made for processes that are started here");
+  if (FLAGS_memory_mark_steps > 0 && !FLAGS_connect.empty())
+    return absl::InvalidArgumentError(
+        "--memory_mark_steps is of servers that are started here: without --connect");
   if (FLAGS_hosts == 0 && !FLAGS_rate.empty())
     return absl::InvalidArgumentError("--rate is that of the links of --hosts");
   if (!FLAGS_token_file.empty() && FLAGS_connect.empty())
@@ -155,6 +162,7 @@ absl::Status AddRow(LoadRow row, LoadCall* call) {
     return absl::InvalidArgumentError(
         absl::StrCat("--mode=", row.load.mode, " measures tcp, not ", row.transport));
   }
+  row.load.asks_servers = row.load.mode == "full" && row.connect.empty();
   if (absl::Status status = CheckLoadOptions(row.load); !status.ok()) return status;
   const auto topology = TopologyOf(row, {"weir-loadtest"});
   if (!topology.ok()) return topology.status();
@@ -209,13 +217,40 @@ FlagTable LoadFlagTable(const std::string& program) {
       "each figure means.\n\n"
       "Exits with 0; 1: a wrong answer, an --slo that does not hold, or a run that failed; 2: "
       "usage; 128 + n for signal n.";
-  table.flags = {"profile",     "servers",      "workers",       "transport",  "codec",
-                 "steps",       "warmup_steps", "pulls",         "each_pulls", "loaded_pulls",
-                 "model_pulls", "outstanding",  "values",        "rate_hz",    "pull_rate_hz",
-                 "compute_ms",  "conflicts",    "max_staleness", "mode",       "pin",
-                 "spin_us",     "hosts",        "rate",          "runs",       "roofline",
-                 "json",        "slo",          "connect",       "token_file", "topology",
-                 "as_worker",   "as_peer",      "host"};
+  table.flags = {"profile",
+                 "servers",
+                 "workers",
+                 "transport",
+                 "codec",
+                 "steps",
+                 "warmup_steps",
+                 "pulls",
+                 "each_pulls",
+                 "loaded_pulls",
+                 "model_pulls",
+                 "outstanding",
+                 "values",
+                 "rate_hz",
+                 "pull_rate_hz",
+                 "compute_ms",
+                 "memory_mark_steps",
+                 "conflicts",
+                 "max_staleness",
+                 "mode",
+                 "pin",
+                 "spin_us",
+                 "hosts",
+                 "rate",
+                 "runs",
+                 "roofline",
+                 "json",
+                 "slo",
+                 "connect",
+                 "token_file",
+                 "topology",
+                 "as_worker",
+                 "as_peer",
+                 "host"};
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set servers.shards=2";
   table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},

@@ -11,7 +11,8 @@ namespace weir {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoadOptions, mode, profile, codec, learning_rate, warmup_steps,
                                    steps, pulls, each_pulls, loaded_pulls, model_pulls, outstanding,
-                                   values, rate_hz, pull_rate_hz, compute_ms, conflicts, limit_s)
+                                   values, rate_hz, pull_rate_hz, compute_ms, conflicts,
+                                   memory_mark_steps, asks_servers, limit_s)
 
 namespace {
 
@@ -60,6 +61,15 @@ absl::Status CheckLoadOptions(const LoadOptions& options) {
         InRange<int64_t>("conflicts", options.conflicts, 0, 100000)}) {
     if (!status.ok()) return status;
   }
+  if (options.memory_mark_steps >= options.steps) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--memory_mark_steps=", options.memory_mark_steps,
+                     ": below --steps=", options.steps, ", or 0 for no mark"));
+  }
+  if (options.memory_mark_steps > 0 && (options.rate_hz > 0 || options.conflicts > 0)) {
+    return absl::InvalidArgumentError(
+        "--memory_mark_steps is of steps one after the other: without --rate_hz and --conflicts");
+  }
   if (options.values != "lent" && options.values != "copied")
     return absl::InvalidArgumentError(
         absl::StrCat("--values=", options.values, ": lent or copied"));
@@ -68,11 +78,11 @@ absl::Status CheckLoadOptions(const LoadOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--mode=", options.mode, ": net, echo, apply or full"));
   if (!full && (options.codec != "f32" || options.outstanding != 1 || options.rate_hz > 0 ||
-                options.compute_ms > 0 || options.conflicts > 0)) {
+                options.compute_ms > 0 || options.conflicts > 0 || options.memory_mark_steps > 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--mode=", options.mode,
                      " moves f32, a step after the other: without --codec, --outstanding, "
-                     "--rate_hz, --compute_ms and --conflicts"));
+                     "--rate_hz, --compute_ms, --conflicts and --memory_mark_steps"));
   }
   if (IsPowerOfTwo(options.learning_rate)) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -30,7 +30,9 @@ struct LoadOptions {
   double pull_rate_hz = 0;      // > 0: the same of pulls
   double compute_ms = 0;        // sleeps so long before each step, as a gradient would take
   int64_t conflicts = 0;        // > 0: instead of all the above, so many steps that may be stale
-  double limit_s = 120;         // of waiting for the other workers at the start of a phase
+  uint64_t memory_mark_steps = 0;  // > 0: note every peak of memory after so many steps too
+  bool asks_servers = false;       // worker 0 asks for the servers' totals before it leaves
+  double limit_s = 120;            // of waiting for the other workers at the start of a phase
 
   bool operator==(const LoadOptions& o) const;
 };

@@ -16,14 +16,17 @@
 #include "tools/load_apply.h"
 #include "tools/load_cluster.h"
 #include "tools/load_echo.h"
+#include "tools/load_job_totals.h"
 #include "tools/load_peer.h"
 #include "tools/load_worker.h"
 #include "weir/worker.h"
+#include "worker/options.h"
 
 namespace weir {
 namespace {
 
 constexpr size_t kMaxOptionsBytes = size_t{64} << 10;
+constexpr absl::Duration kTotalsLimit = absl::Seconds(30);  // servers tell them twice a second
 
 void Say(const char* line) {
   puts(line);
@@ -65,6 +68,13 @@ absl::Status AdoptJob(const JobInfo& job, LoadOptions* load) {
   return CheckLoadOptions(*load);
 }
 
+// Every other worker may have left: this one's place keeps the servers.
+absl::StatusOr<ServerTotals> ServersOf(const Options& options) {
+  const Result<std::string> token = ReadToken(options);
+  if (!token.ok()) return absl::FailedPreconditionError(token.status().ToString());
+  return AskServerTotals(options.coordinator, *token, kTotalsLimit);
+}
+
 absl::StatusOr<LoadReport> RunOnJob(LoadOptions load, const LoadMarks& marks) {
   const Result<Options> options = Options::FromEnvironment();
   if (!options.ok()) return absl::FailedPreconditionError(options.status().ToString());
@@ -72,6 +82,13 @@ absl::StatusOr<LoadReport> RunOnJob(LoadOptions load, const LoadMarks& marks) {
   if (!worker.ok()) return absl::UnavailableError(worker.status().ToString());
   const absl::Status fits = AdoptJob((*worker)->job(), &load);
   auto report = fits.ok() ? RunLoadWorker(**worker, load, marks) : fits;
+  if (report.ok() && load.asks_servers && (*worker)->job().rank == 0) {
+    const auto servers = ServersOf(options.value());
+    if (servers.ok())
+      report->servers = *servers;
+    else
+      report = servers.status();
+  }
   if (!report.ok()) {
     (void)(*worker)->Fail(std::string(report.status().message()));
     return report;
@@ -108,9 +125,10 @@ absl::Status RunAsLoadWorker(const std::string& options_path) {
   LoadMarks marks;
   if (number == 0) {
     marks.begins = [] { Say(kLoadBegins); };
+    marks.memory = [] { Say(kLoadMemory); };
     marks.ends = [] { Say(kLoadEnds); };
   } else {
-    marks.begins = marks.ends = [] {};
+    marks.begins = marks.memory = marks.ends = [] {};
   }
   const auto report = load->mode == "full"    ? RunOnJob(*load, marks)
                       : load->mode == "apply" ? RunLoadApply(*load, marks)

@@ -2,9 +2,11 @@
 #include "tools/load_report.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace weir {
 namespace {
@@ -44,6 +46,20 @@ constexpr NamedCount kLargest[] = {
     {"last_cache_bytes", &LoadReport::last_cache_bytes},
 };
 
+struct NamedTotal {
+  const char* name;
+  uint64_t ServerTotals::*value;
+};
+constexpr NamedTotal kTotals[] = {
+    {"tcp_sessions", &ServerTotals::tcp_sessions},
+    {"uds_sessions", &ServerTotals::uds_sessions},
+    {"shm_sessions", &ServerTotals::shm_sessions},
+    {"received_bytes", &ServerTotals::received_bytes},
+    {"received_copied_bytes", &ServerTotals::received_copied_bytes},
+    {"sent_bytes", &ServerTotals::sent_bytes},
+    {"sent_copied_bytes", &ServerTotals::sent_copied_bytes},
+};
+
 struct NamedSeconds {
   const char* name;
   double LoadReport::*value;
@@ -70,11 +86,33 @@ bool ReadHistogram(const nlohmann::json& json, Histogram* histogram) {
 
 }  // namespace
 
+std::string TransportUsed(const ServerTotals& servers) {
+  const std::pair<const char*, uint64_t> carriers[] = {
+      {"tcp", servers.tcp_sessions}, {"uds", servers.uds_sessions}, {"shm", servers.shm_sessions}};
+  std::vector<std::string> used;
+  for (const auto& [name, sessions] : carriers) {
+    if (sessions == servers.sessions() && sessions > 0) return name;
+    if (sessions > 0) used.push_back(absl::StrCat(name, " ", sessions));
+  }
+  return absl::StrJoin(used, ", ");
+}
+
+bool FellBack(const std::string& transport, const ServerTotals& servers) {
+  const std::string used = TransportUsed(servers);
+  return transport != "auto" && !used.empty() && used != transport;
+}
+
 nlohmann::json ToJson(const Histogram& histogram) {
   nlohmann::json buckets = nlohmann::json::array();
   for (const Histogram::Bucket& bucket : histogram.Buckets())
     buckets.push_back({bucket.low, bucket.high, bucket.count});
   return buckets;
+}
+
+nlohmann::json ToJson(const ServerTotals& totals) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const NamedTotal& named : kTotals) json[named.name] = totals.*named.value;
+  return json;
 }
 
 nlohmann::json ToJson(const LoadReport& report) {
@@ -83,6 +121,7 @@ nlohmann::json ToJson(const LoadReport& report) {
   for (const NamedCount& named : kSums) json[named.name] = report.*named.value;
   for (const NamedCount& named : kLargest) json[named.name] = report.*named.value;
   for (const NamedSeconds& named : kReals) json[named.name] = report.*named.value;
+  json["servers"] = ToJson(report.servers);
   return json;
 }
 
@@ -96,6 +135,8 @@ absl::StatusOr<LoadReport> LoadReportFromJson(const nlohmann::json& json) {
     for (const NamedCount& named : kSums) json.at(named.name).get_to(report.*named.value);
     for (const NamedCount& named : kLargest) json.at(named.name).get_to(report.*named.value);
     for (const NamedSeconds& named : kReals) json.at(named.name).get_to(report.*named.value);
+    for (const NamedTotal& named : kTotals)
+      json.at("servers").at(named.name).get_to(report.servers.*named.value);
     if (report.seconds > 0 || report.conflict_seconds > 0) return report;
     return absl::DataLossError("a load report without steps");
   } catch (const nlohmann::json::exception& e) {
@@ -109,6 +150,7 @@ LoadReport Merge(const std::vector<LoadReport>& reports) {
     const LoadReport& one = reports[i];
     for (const NamedHistogram& named : kHistograms) (all.*named.value).Merge(one.*named.value);
     for (const NamedCount& named : kSums) all.*named.value += one.*named.value;
+    for (const NamedTotal& named : kTotals) all.servers.*named.value += one.servers.*named.value;
     for (const NamedCount& named : kLargest)
       all.*named.value = std::max(all.*named.value, one.*named.value);
     for (const NamedSeconds& named : kReals) {

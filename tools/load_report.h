@@ -3,6 +3,7 @@
 #define WEIR_TOOLS_LOAD_REPORT_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -10,6 +11,20 @@
 #include "nlohmann/json.hpp"
 
 namespace weir {
+
+// What a job's servers count themselves: sessions of workers by what carried them, and payload
+// bytes moved, of these copied in user space. A session is one worker's with one shard.
+struct ServerTotals {
+  uint64_t tcp_sessions = 0;
+  uint64_t uds_sessions = 0;
+  uint64_t shm_sessions = 0;
+  uint64_t received_bytes = 0;
+  uint64_t received_copied_bytes = 0;
+  uint64_t sent_bytes = 0;
+  uint64_t sent_copied_bytes = 0;
+
+  uint64_t sessions() const { return tcp_sessions + uds_sessions + shm_sessions; }
+};
 
 // What a load saw: one worker's, or, merged, that of all workers. Latencies in ns.
 struct LoadReport {
@@ -31,6 +46,8 @@ struct LoadReport {
   uint64_t last_cache_bytes = 0;  // of the processor, as it says
   uint64_t payload_bytes = 0;  // that the library moved, of all phases; 0: it does not count them
   uint64_t copied_bytes = 0;   // of these, copied in user space
+  // Worker 0 asks for it before it leaves, where the load test started the servers; else all 0.
+  ServerTotals servers;
   // Conflicts: slices pushed, by outcome, and what came back because of a stale one.
   uint64_t applied = 0;
   uint64_t stale = 0;
@@ -41,10 +58,18 @@ struct LoadReport {
   uint64_t wrong = 0;           // values or outcomes that were not what the formula says
 };
 
+// What carried the workers' sessions, as the servers tell: "shm", or, where there was more than one
+// thing, how many each had, "uds 1, shm 3". Empty: nobody asked them.
+std::string TransportUsed(const ServerTotals& servers);
+// Whether a session was carried by something else than `transport`, which was asked for. Never of
+// `auto`, which may choose.
+bool FellBack(const std::string& transport, const ServerTotals& servers);
+
 // One worker's report as it travels from its process to the load test's, and back. A histogram
 // becomes its buckets, [low, high, count] each.
 nlohmann::json ToJson(const LoadReport& report);
 nlohmann::json ToJson(const Histogram& histogram);
+nlohmann::json ToJson(const ServerTotals& totals);
 // DATA_LOSS: not such a report.
 absl::StatusOr<LoadReport> LoadReportFromJson(const nlohmann::json& json);
 

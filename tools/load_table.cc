@@ -93,6 +93,11 @@ nlohmann::json RowJson(const LoadResult& result) {
     cells[figure.name] = NumberOrNull(spread.median);
     cells["spread"][figure.name] = {NumberOrNull(spread.low), NumberOrNull(spread.high)};
   }
+  const ServerTotals& servers = result.report.servers;
+  const bool asked = servers.sessions() > 0;
+  cells["transport_used"] = asked ? nlohmann::json(TransportUsed(servers)) : nlohmann::json();
+  cells["fell_back"] = asked ? nlohmann::json(FellBack(row.transport, servers)) : nlohmann::json();
+  cells["server_totals"] = asked ? ToJson(servers) : nlohmann::json();
   if (row.max_staleness) cells["max_staleness"] = *row.max_staleness;
   cells["runs"] = std::move(runs);
   const nlohmann::json report = ToJson(result.report);
@@ -125,8 +130,8 @@ std::string FormatTable(const std::vector<LoadResult>& results,
                         const std::vector<Roofline>& rooflines,
                         const std::vector<LoadObjective>& objectives) {
   std::string table;
-  std::vector<std::string> transports, sizes, runs, bounds;
-  bool any_bound = false;
+  std::vector<std::string> transports, sizes, runs, bounds, carriers;
+  bool any_bound = false, any_asked = false;
   for (const LoadResult& result : results) {
     transports.push_back(LayersOf(result.row));
     sizes.push_back(absl::StrCat(result.row.servers, " x ", result.row.workers));
@@ -134,11 +139,16 @@ std::string FormatTable(const std::vector<LoadResult>& results,
     const uint64_t steps = load.conflicts > 0 ? static_cast<uint64_t>(load.conflicts) : load.steps;
     runs.push_back(absl::StrCat(result.runs.size(), " x ", steps));
     bounds.push_back(result.row.max_staleness ? absl::StrCat(*result.row.max_staleness) : "-");
+    const ServerTotals& servers = result.report.servers;
+    any_asked = any_asked || servers.sessions() > 0;
+    carriers.push_back(absl::StrCat(servers.sessions() == 0 ? "-" : TransportUsed(servers),
+                                    FellBack(result.row.transport, servers) ? " (fell back)" : ""));
     any_bound = any_bound || result.row.max_staleness.has_value();
   }
   AppendLine(results.front().row.load.profile, transports, &table);
   AppendLine("servers x workers", sizes, &table);
   AppendLine("runs x steps", runs, &table);
+  if (any_asked) AppendLine("transport_used", carriers, &table);
   if (any_bound) AppendLine("max_staleness", bounds, &table);
   for (const FigureName& figure : FigureNames()) {
     std::vector<std::string> cells;

@@ -36,7 +36,8 @@ std::string FormatTable(const std::vector<LoadResult>& results,
 
 // The same for programs: `rows`, each with what was run, the median of each figure under its name,
 // `spread` with [lowest, highest] of each, `runs` with every repetition, `histograms` with buckets
-// [low, high, count] in ns; `machine`; `roofline`.
+// [low, high, count] in ns, `transport_used`, `fell_back` and `server_totals`, null where the
+// servers were not asked; `machine`; `roofline`.
 nlohmann::json ToJson(const std::vector<LoadResult>& results,
                       const std::vector<Roofline>& rooflines, const nlohmann::json& machine);
 

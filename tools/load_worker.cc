@@ -60,7 +60,12 @@ class LoadPhases {
     marks_.begins();
     const double cpu = CpuSeconds();
     const double start = LoadNow();
-    LoadSteps steps(&model_, options_.steps, &report().steps);
+    if (options_.memory_mark_steps > 0) {
+      LoadSteps first(&model_, options_.memory_mark_steps, &report().steps);
+      if (absl::Status status = first.Run(); !status.ok()) return status;
+      marks_.memory();
+    }
+    LoadSteps steps(&model_, options_.steps - options_.memory_mark_steps, &report().steps);
     if (absl::Status status = steps.Run(); !status.ok()) return status;
     report().seconds = LoadNow() - start;
     report().cpu_seconds = CpuSeconds() - cpu;

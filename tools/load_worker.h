@@ -11,9 +11,11 @@
 
 namespace weir {
 
-// What a load worker tells whoever started it: that the counted steps begin, and have ended.
+// What a load worker tells whoever started it: that the counted steps begin, that as many of them
+// have ended as `memory_mark_steps` says, and that all have.
 struct LoadMarks {
   std::function<void()> begins;
+  std::function<void()> memory;
   std::function<void()> ends;
 };
 

@@ -25,6 +25,7 @@ constexpr absl::Duration kPhaseGrace = absl::Minutes(5);  // beyond the phase's 
 constexpr absl::Duration kFreeLimit = absl::Seconds(20);
 constexpr absl::Duration kEndLimit = absl::Seconds(20);
 constexpr int kLogLines = 30;
+constexpr size_t kMaxSummaryBytes = size_t{1} << 20;
 
 }  // namespace
 
@@ -198,6 +199,27 @@ absl::Status ComparedCluster::End() {
     }
     process.wait_status = wait_status;
     if (!ProcessEnd::FromWaitStatus(wait_status).ok()) return Failed(process);
+  }
+  return weir() ? ReadSummary() : absl::OkStatus();
+}
+
+// What `weir run` says of its servers, once they have ended.
+absl::Status ComparedCluster::ReadSummary() {
+  const auto text = ReadFile(absl::StrCat(Path("run"), "/summary.json"), kMaxSummaryBytes);
+  if (!text.ok()) return text.status();
+  try {
+    const nlohmann::json summary = nlohmann::json::parse(*text);
+    const nlohmann::json& carried = summary.at("transports");
+    carried.at("tcp").get_to(servers_.tcp_sessions);
+    carried.at("uds").get_to(servers_.uds_sessions);
+    carried.at("shm").get_to(servers_.shm_sessions);
+    const nlohmann::json& payload = summary.at("payload_bytes");
+    payload.at("received").get_to(servers_.received_bytes);
+    payload.at("received_copied").get_to(servers_.received_copied_bytes);
+    payload.at("sent").get_to(servers_.sent_bytes);
+    payload.at("sent_copied").get_to(servers_.sent_copied_bytes);
+  } catch (const nlohmann::json::exception& e) {
+    return absl::DataLossError(absl::StrCat(form_.name, ": no summary of its run: ", e.what()));
   }
   return absl::OkStatus();
 }

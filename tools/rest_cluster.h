@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tools/kernel_counters.h"
+#include "tools/load_report.h"
 #include "tools/rest_conductor.h"
 #include "tools/rest_load.h"
 #include "tools/rest_plan.h"
@@ -57,7 +58,8 @@ class ComparedCluster {
   // phase takes it anew. As Conductor::Ask.
   absl::Status FreeMemory();
 
-  // Ends all processes in order. INTERNAL: one ended otherwise.
+  // Ends all processes in order. INTERNAL: one ended otherwise. DATA_LOSS: Weir left no summary of
+  // its sessions.
   absl::Status End();
 
   // OK, or INTERNAL when a process has ended that should not have.
@@ -68,6 +70,8 @@ class ComparedCluster {
   // TCP connections opened while it started and while its phases ran, and requests answered.
   const TcpCounts& opened() const { return opened_; }
   uint64_t exchanges() const { return exchanges_; }
+  // After End, of Weir: what its servers counted until they ended.
+  const ServerTotals& servers() const { return servers_; }
 
  private:
   struct Process {
@@ -84,6 +88,7 @@ class ComparedCluster {
   absl::Status StartRest();
   absl::Status StartProcesses(const char* role, uint32_t count, const std::string& flag);
   absl::Status Launch(const std::string& name, const std::vector<std::string>& argv);
+  absl::Status ReadSummary();
   absl::Status Failed(const Process& process);
   void Count(const TcpCounts& before);
 
@@ -93,6 +98,7 @@ class ComparedCluster {
   std::vector<Process> processes_;
   TcpCounts opened_;
   uint64_t exchanges_ = 0;
+  ServerTotals servers_;
 };
 
 }  // namespace weir

@@ -110,12 +110,20 @@ class SizeComparison {
         if (absl::Status status = TakeTurn(clusters_[c].get(), its); !status.ok()) return status;
       }
     }
-    for (size_t r = first; r < rows->size(); ++r) {
-      const auto& cluster = clusters_[(r - first) / options_.in_flight.size()];
-      (*rows)[r].opened = cluster->opened();
-      (*rows)[r].exchanges = cluster->exchanges();
+    // Taken out first: processes that end now are not to be found missing.
+    const std::vector<std::unique_ptr<ComparedCluster>> clusters = std::move(clusters_);
+    clusters_.clear();
+    for (size_t c = 0; c < clusters.size(); ++c) {
+      if (absl::Status status = clusters[c]->End(); !status.ok()) return status;
+      CompareRow* const its = &(*rows)[first + c * options_.in_flight.size()];
+      for (size_t i = 0; i < options_.in_flight.size(); ++i) {
+        its[i].opened = clusters[c]->opened();
+        its[i].exchanges = clusters[c]->exchanges();
+        its[i].transport = forms[c].transport;
+        its[i].carried = clusters[c]->servers();
+      }
     }
-    return End();
+    return absl::OkStatus();
   }
 
   // `rows`: its, one for each number of requests in flight.
@@ -153,16 +161,6 @@ class SizeComparison {
                         row->pull_us_p99.back()));
     row->checked += pushed->checked + pulled->checked;
     row->wrong += pushed->wrong + pulled->wrong;
-    return absl::OkStatus();
-  }
-
-  absl::Status End() {
-    // Taken out first: processes that end now are not to be found missing.
-    const std::vector<std::unique_ptr<ComparedCluster>> clusters = std::move(clusters_);
-    clusters_.clear();
-    for (const auto& cluster : clusters) {
-      if (absl::Status status = cluster->End(); !status.ok()) return status;
-    }
     return absl::OkStatus();
   }
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tools/kernel_counters.h"
+#include "tools/load_report.h"
 #include "tools/rest_cluster.h"
 #include "tools/rest_options.h"
 
@@ -28,6 +29,8 @@ struct CompareRow {
   // Of the form's processes from their start to their end, whatever was in flight.
   TcpCounts opened{};
   uint64_t exchanges = 0;
+  std::string transport{};  // that was asked for, of Weir; empty: REST
+  ServerTotals carried{};   // of Weir, as its servers counted them
 };
 
 // Runs everything: at each size all forms are started and then take turns, run by run, so that

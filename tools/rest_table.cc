@@ -55,6 +55,13 @@ std::string FormatRow(const CompareRow& row) {
       row.wrong);
 }
 
+// Where sessions of Weir's were carried by something else than the row says.
+std::string FallbackLine(const CompareRow& row) {
+  if (row.transport.empty() || !FellBack(row.transport, row.carried)) return "";
+  return absl::StrCat(row.form, ", ", row.workers, " on ", row.servers, ": FELL BACK, carried by ",
+                      TransportUsed(row.carried), "\n");
+}
+
 std::string FormatClaim(const CompareClaim& claim) {
   std::string line =
       absl::StrFormat("%-46s %2d on %d, %2d in flight: %-24s", claim.what, claim.workers,
@@ -118,6 +125,7 @@ std::string FormatComparison(const LoadProfile& profile, const std::vector<Compa
                         "form", "workers", "servers", "in_flight", "runs", "MB/s", "pull_us_p50",
                         "pull_us_p99", "reuse", "connections", "exchanges", "wrong");
   for (const CompareRow& row : rows) absl::StrAppend(&text, FormatRow(row));
+  for (const CompareRow& row : rows) absl::StrAppend(&text, FallbackLine(row));
   absl::StrAppend(&text, "\n");
   for (const CompareClaim& claim : CompareClaims(rows)) absl::StrAppend(&text, FormatClaim(claim));
   return text;
@@ -128,6 +136,7 @@ nlohmann::json ToJson(const std::vector<CompareRow>& rows, NetworkScope scope) {
                          {"rows", nlohmann::json::array()},
                          {"claims", nlohmann::json::array()}};
   for (const CompareRow& row : rows) {
+    const bool asked = row.carried.sessions() > 0;
     json["rows"].push_back({{"form", row.form},
                             {"workers", row.workers},
                             {"servers", row.servers},
@@ -139,6 +148,8 @@ nlohmann::json ToJson(const std::vector<CompareRow>& rows, NetworkScope scope) {
                             {"active_opens", row.opened.active_opens},
                             {"passive_opens", row.opened.passive_opens},
                             {"exchanges", row.exchanges},
+                            {"transport_used", asked ? TransportUsed(row.carried) : ""},
+                            {"fell_back", asked && FellBack(row.transport, row.carried)},
                             {"checked", row.checked},
                             {"wrong", row.wrong},
                             {"runs",

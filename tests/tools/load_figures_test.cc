@@ -49,7 +49,28 @@ TEST(LoadFiguresTest, FiguresAreWhatTheirNamesSay) {
   EXPECT_DOUBLE_EQ(figures.server_peak_rss_mb, 7);
   EXPECT_TRUE(std::isnan(figures.copies_per_byte));
   EXPECT_TRUE(std::isnan(figures.applied_per_s));
+  EXPECT_TRUE(std::isnan(figures.server_peak_growth));
   EXPECT_TRUE(std::isnan(figures.each_pull_us_p99));
+}
+
+TEST(LoadFiguresTest, TheServersOwnCountOfCopiesIsOverAllThatTheyMoved) {
+  LoadReport report = TwoWorkers();
+  EXPECT_TRUE(std::isnan(FiguresOf(report, {}).servers_copies_per_byte));
+  report.servers.received_bytes = 300;
+  report.servers.received_copied_bytes = 30;
+  report.servers.sent_bytes = 100;
+  report.servers.sent_copied_bytes = 10;
+  EXPECT_DOUBLE_EQ(FiguresOf(report, {}).servers_copies_per_byte, 0.1);
+}
+
+TEST(LoadFiguresTest, AServersGrowthIsOfOneProcessAndTheLargestCounts) {
+  const LoadFigures figures =
+      FiguresOf(TwoWorkers(), {{"ps-0", ProcessRole::kServer, 1.0, 50000000, 40000000},
+                               {"ps-1", ProcessRole::kServer, 0.5, 60000000, 60000000},
+                               {"worker-0", ProcessRole::kWorker, 3.0, 90000000, 10000000}});
+  EXPECT_DOUBLE_EQ(figures.server_peak_growth, 1.25);
+  EXPECT_DOUBLE_EQ(figures.early_server_peak_rss_mb, 40);
+  EXPECT_DOUBLE_EQ(figures.server_peak_rss_mb, 60);
 }
 
 TEST(LoadFiguresTest, ConflictsAreCountedInSlices) {

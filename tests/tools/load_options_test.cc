@@ -38,6 +38,22 @@ TEST(LoadOptionsTest, ANumberOutOfItsRangeIsNamedWithTheRange) {
   EXPECT_FALSE(CheckLoadOptions(options).ok());
 }
 
+TEST(LoadOptionsTest, AMarkOfMemoryLiesBeforeTheLastOfStepsOneAfterTheOther) {
+  LoadOptions options;
+  options.steps = 20;
+  options.memory_mark_steps = 19;
+  EXPECT_TRUE(CheckLoadOptions(options).ok());
+  options.memory_mark_steps = 20;
+  EXPECT_EQ(CheckLoadOptions(options).message(),
+            "--memory_mark_steps=20: below --steps=20, or 0 for no mark");
+  options.memory_mark_steps = 2;
+  options.rate_hz = 3;
+  EXPECT_FALSE(CheckLoadOptions(options).ok());
+  options.rate_hz = 0;
+  options.mode = "echo";
+  EXPECT_FALSE(CheckLoadOptions(options).ok());
+}
+
 TEST(LoadOptionsTest, ARateThatIsNoPowerOfTwoHasNoExactFormula) {
   LoadOptions options;
   for (const double rate : {0.1, 0.0, -0.5, 3.0}) {

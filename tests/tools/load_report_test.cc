@@ -18,6 +18,9 @@ LoadReport OneReport() {
   report.checked = 12;
   report.cpu_seconds = 0.2;
   report.peak_rss_bytes = 5000000;
+  report.servers.shm_sessions = 4;
+  report.servers.sent_bytes = 700;
+  report.servers.sent_copied_bytes = 30;
   return report;
 }
 
@@ -36,6 +39,8 @@ TEST(LoadReportTest, MergingAddsCountsAndRatesAndKeepsTheLargest) {
   EXPECT_EQ(all.moved_bytes, 8000000u);
   EXPECT_EQ(all.peak_rss_bytes, 7000000u);
   EXPECT_EQ(all.checked, 24u);
+  EXPECT_EQ(all.servers.sessions(), 8u);
+  EXPECT_EQ(all.servers.sent_copied_bytes, 60u);
   EXPECT_EQ(all.wrong, 3u);
 }
 
@@ -47,12 +52,26 @@ TEST(LoadReportTest, AReportSurvivesItsWayThroughJson) {
   EXPECT_NEAR(static_cast<double>(back->steps.Percentile(50)), 1e8, 1e6);
 }
 
+TEST(LoadReportTest, ASessionOverAnythingElseIsAFallbackUnlessItWasLeftOpen) {
+  ServerTotals servers;
+  EXPECT_FALSE(FellBack("shm", servers));
+  servers.uds_sessions = 2;
+  EXPECT_TRUE(FellBack("shm", servers));
+  EXPECT_FALSE(FellBack("uds", servers));
+  EXPECT_FALSE(FellBack("auto", servers));
+  servers.tcp_sessions = 1;
+  EXPECT_TRUE(FellBack("uds", servers));
+}
+
 TEST(LoadReportTest, WhatIsNoReportIsRefused) {
   EXPECT_FALSE(LoadReportFromJson(nlohmann::json::parse("{\"steps\": 3}")).ok());
   EXPECT_FALSE(LoadReportFromJson(nlohmann::json::parse("[]")).ok());
   LoadReport empty = OneReport();
   empty.seconds = 0;
   EXPECT_EQ(LoadReportFromJson(ToJson(empty)).status().code(), absl::StatusCode::kDataLoss);
+  nlohmann::json without = ToJson(OneReport());
+  without["servers"].erase("sent_bytes");
+  EXPECT_EQ(LoadReportFromJson(without).status().code(), absl::StatusCode::kDataLoss);
   nlohmann::json upside_down = ToJson(OneReport());
   upside_down["steps_ns"] = {{5, 4, 1}};
   EXPECT_EQ(LoadReportFromJson(upside_down).status().code(), absl::StatusCode::kDataLoss);

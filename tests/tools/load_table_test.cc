@@ -64,6 +64,28 @@ TEST(LoadTableTest, ObjectivesAreMetMissedOrUndecided) {
       << table;
 }
 
+TEST(LoadTableTest, ARowSaysWhatCarriedItsSessions) {
+  LoadResult result = Result("shm", {100});
+  EXPECT_EQ(FormatTable({result}, {}, {}).find("transport_used"), std::string::npos);
+  result.report.servers.shm_sessions = 3;
+  EXPECT_NE(FormatTable({result}, {}, {}).find("transport_used            shm\n"),
+            std::string::npos);
+  result.report.servers.uds_sessions = 1;
+  EXPECT_NE(FormatTable({result}, {}, {}).find("uds 1, shm 3 (fell back)\n"), std::string::npos);
+}
+
+TEST(LoadTableTest, JsonHasTheServersTotalsOrNullWhereNobodyAsked) {
+  LoadResult result = Result("shm", {100});
+  EXPECT_TRUE(ToJson({result}, {}, {})["rows"][0]["transport_used"].is_null());
+  EXPECT_TRUE(ToJson({result}, {}, {})["rows"][0]["server_totals"].is_null());
+  result.report.servers.uds_sessions = 2;
+  result.report.servers.sent_bytes = 50;
+  const nlohmann::json row = ToJson({result}, {}, {})["rows"][0];
+  EXPECT_EQ(row["transport_used"], "uds");
+  EXPECT_EQ(row["fell_back"], true);
+  EXPECT_EQ(row["server_totals"]["sent_bytes"], 50);
+}
+
 TEST(LoadTableTest, JsonHasTheMedianUnderTheFiguresNameAndTheBuckets) {
   const nlohmann::json json =
       ToJson({Result("tcp", {100, 120, 90})}, {Limits()}, {{"processor", "p"}});

@@ -54,6 +54,13 @@ class LoadtestTest(unittest.TestCase):
         rows = self.load("--transport=tcp,uds,shm", "--codec=f32,int8")
         self.assertEqual([(row["transport"], row["codec"]) for row in rows],
                          [(t, c) for t in ("tcp", "uds", "shm") for c in ("f32", "int8")])
+        for row in rows:
+            self.assertEqual((row["transport_used"], row["fell_back"]), (row["transport"], False))
+            self.assertEqual(row["server_totals"][f"{row['transport']}_sessions"], 1)
+            # What the load's own steps moved, at least: each pushed, and its values sent.
+            for moved in ("received_bytes", "sent_bytes"):
+                self.assertGreater(row["server_totals"][moved], 5 * ELEMENTS * (4 if row["codec"] == "f32" else 1))
+        self.assertLess([row["servers_copies_per_byte"] for row in rows if row["transport"] == "tcp"][0], 0.001)
         rows = self.load("--codec=f16,bf16", "--outstanding=2")
         self.assertAlmostEqual(rows[0]["wire_mb_s"] / rows[0]["throughput_mb_s"], 0.5, 3)
 
@@ -68,6 +75,23 @@ class LoadtestTest(unittest.TestCase):
         (row,) = self.load("--rate_hz=100", "--pull_rate_hz=1000", "--compute_ms=25")
         # Each step takes 25 ms and one is due every 10 ms: the fourth ends 70 ms late or more.
         self.assertGreater(row["step_ms_p99"], 60)
+
+    def test_a_mark_of_memory_tells_how_much_one_server_grew_after_it(self):
+        (row,) = self.load("--memory_mark_steps=2", "--servers=2")
+        self.assertGreater(row["early_server_peak_rss_mb"], 5)
+        self.assertGreater(row["server_peak_growth"], 0.9)
+        self.assertEqual(sum(count for _, _, count in row["histograms"]["steps_ns"]), 4)
+
+    def test_a_transport_that_was_not_to_be_had_is_told_and_not_taken_for_it(self):
+        path = os.path.join(self.directory.name, "out.json")
+        # No room for a segment of shared memory: its size is that of a file.
+        done = subprocess.run(["prlimit", "--fsize=100000", os.path.join(BIN, "weir-loadtest"), *SMALL, "--transport=shm", f"--json={path}"],
+                              capture_output=True, text=True, timeout=100, env=self.environment)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("uds (fell back)", done.stdout)
+        with open(path) as f:
+            (row,) = json.load(f)["rows"]
+        self.assertEqual((row["transport"], row["transport_used"], row["fell_back"]), ("shm", "uds", True))
 
     def test_a_bound_of_none_makes_pushes_stale_and_brings_fresh_values(self):
         rows = self.load("--conflicts=20", "--workers=3", "--max_staleness=0,100")
@@ -99,6 +123,7 @@ class LoadtestTest(unittest.TestCase):
             with os.fdopen(read) as pipe:
                 address = pipe.readline().strip()
             done = self.call(*SMALL, f"--connect={address}")
+            self.assertNotIn("transport_used", done.stdout)  # other members' sessions would count too
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
             self.assertIn("wrong  " if code == 0 else "a load needs a job", done.stdout + done.stderr)
 
@@ -126,6 +151,8 @@ class LoadtestTest(unittest.TestCase):
                           ["--mode=net", "--codec=int8"], ["--mode=echo", "--transport=uds"], ["--workers=65"], ["--runs=0"],
                           ["--outstanding=0"], ["--token_file=x"], ["--connect=a:1", "--topology=x"], ["--conflicts=-1"],
                           ["--spin_us=-1"], ["--mode=net", "--spin_us=9"],
+                          ["--memory_mark_steps=4"], ["--memory_mark_steps=2", "--rate_hz=5"],
+                          ["--memory_mark_steps=2", "--connect=a:1"],
                           ["--conflicts=1", "--max_staleness=few"], ["--json=/nowhere/at/all"]):
             done = self.call(*SMALL, *arguments)
             self.assertEqual(done.returncode, 2, f"{arguments}: {done.stdout}{done.stderr}")
