@@ -15,6 +15,10 @@ class NotAvailable(Exception):
     """A figure cannot be had here; the text is the reason, as the program gave it."""
 
 
+class FellBack(NotAvailable):
+    """It was carried by something else than what was asked for."""
+
+
 class WrongAnswers(NotAvailable):
     """It ran, and came to wrong answers."""
 
@@ -87,7 +91,15 @@ def load_test(bin_dir, flags, limit_s):
         raise WrongAnswers(str(why)) if "answers were wrong" in str(why) else why from None
     if not result.get("rows"):
         raise NotAvailable("the load test wrote no row")
+    for row in result["rows"]:
+        refuse_fallback(row)
     return result
+
+
+def refuse_fallback(row):
+    """FellBack: the servers say that something else than the row's transport carried some of it."""
+    if row.get("fell_back"):
+        raise FellBack(f"{row.get('transport', row.get('form'))} was asked for, but the servers' sessions were carried by {row['transport_used']}")
 
 
 class Spread:

@@ -60,7 +60,14 @@ class BenchTest(unittest.TestCase):
 
     def test_figure_that_is_not_reported_is_not_available(self):
         done, _ = self.bench("--only=memory", "--runs=1")
-        self.assertIn("- memory: not available: the load test does not report server_peak_rss_mb", done.stdout)
+        self.assertIn("- memory: not available: the load test does not report server_peak_growth", done.stdout)
+
+    def test_row_that_fell_back_is_named_and_its_claim_is_not_met(self):
+        done, figures = self.bench("--only=uds", "--runs=1", load_test=LOAD_TEST.replace(
+            '"wrong": 0', '"wrong": 0, "transport": "uds", "transport_used": "tcp", "fell_back": true'))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("- uds: not available: uds was asked for, but the servers' sessions were carried by tcp", done.stdout)
+        self.assertEqual([claim["verdict"] for claim in figures["rows"][0]["claims"]], ["-"])
 
     def test_wrong_answers_are_an_error(self):
         done, _ = self.bench("--only=tcp", "--runs=1", load_test="#!/bin/sh\necho 7 answers were wrong >&2; exit 1\n")

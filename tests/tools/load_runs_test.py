@@ -65,6 +65,12 @@ class LoadTestRunTest(unittest.TestCase):
         with self.assertRaisesRegex(load_runs.WrongAnswers, "3 answers were wrong"):
             self.load_test("echo weir-loadtest: 3 answers were wrong >&2; exit 1")
 
+    def test_row_that_something_else_carried_is_refused_and_named(self):
+        with self.assertRaisesRegex(load_runs.FellBack, "shm was asked for, but the servers' sessions were carried by uds 1, shm 3"):
+            self.load_test("""echo '{"rows": [{"transport": "shm", "transport_used": "uds 1, shm 3", "fell_back": true}]}' > $json""")
+        for fell_back in ("false", "null"):  # of a job that it attached to, nobody can say
+            self.load_test('echo \'{"rows": [{"transport": "shm", "fell_back": %s}]}\' > $json' % fell_back)
+
     def test_run_without_figures_is_not_available(self):
         self.assertIn("wrote no figures", self.refused("true"))
         self.assertIn("wrote no figures", self.refused("echo '{' > $json"))
