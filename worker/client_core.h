@@ -37,6 +37,7 @@ namespace weir {
 //   client_session.cc    connections, sending
 //   client_handshake.cc  hello, bind
 //   client_replies.cc    answers
+//   client_values.cc     values in answers
 enum class ClientCallKind { kPull, kSync, kPush, kNewSequence, kPutState, kGetState, kLeave };
 
 struct ClientPiece {
@@ -122,6 +123,8 @@ class Client::Core {
 
   // client_replies.cc
   void Receive(uint64_t connection, ServerFrame& frame);
+
+  // client_values.cc
   void Returned(const Loan& loan);
 
   absl::Time NextTick() const;
@@ -191,8 +194,6 @@ class Client::Core {
 
   // client_replies.cc
   void OnHandshakeError(size_t shard, const ErrorReplyFrame& error);
-  void OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
-  void OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
   void OnPush(uint64_t id, ClientRequest& request, PushReplyFrame& reply);
   void OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFrame& reply);
   void FollowWithPull(uint64_t id, ClientRequest& request);
@@ -205,6 +206,10 @@ class Client::Core {
   void Part(ClientCall& call, const ClientRequest& request);
   void Moved();
   void BadFrame(size_t shard, const std::string& what);
+
+  // client_values.cc
+  void OnPull(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
+  void OnSyncPart(uint64_t id, ClientRequest& request, PullReplyFrame& reply);
   bool HasValues(size_t slice, Codec codec, const Payload& payload) const;
   void Deliver(ClientCall& call, uint64_t id, size_t piece, Payload payload, uint64_t version);
   bool Lend(ClientCall& call, size_t slice, const Payload& payload, uint64_t version);
