@@ -113,8 +113,9 @@ std::vector<TopologyKey> ConsistencyKeys() {
       TopologyRow("transport", KeyType::kChoice, WEIR_FIELD(transport))
           .Example("tcp")
           .OneOf({{"auto"}, {"tcp"}, {"uds"}, {"shm"}})
-          .Means("What carries the frames between workers and servers. auto picks for each pair: a "
-                 "Unix socket where both are on one host, else TCP; uds and shm want one host."),
+          .Means("What carries the frames between workers and servers. auto picks for each pair: "
+                 "shared memory where both are on one host, or a Unix socket where there is no "
+                 "memory for it, else TCP; uds and shm want one host."),
       TopologyRow("codec", KeyType::kCodecs, WEIR_FIELD(codec))
           .Example("{push: int8, pull: bf16, error_feedback: true, tensors: {\"fc.*\": f32}}")
           .Means("How gradients (push) and weights (pull) travel; one name is for both. "
