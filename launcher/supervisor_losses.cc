@@ -56,6 +56,8 @@ void Supervisor::TellLoss(Process* process) {
 }
 
 void Supervisor::ReplaceLost() {
+  if (!job_.failure.empty())
+    return;  // who is lost now was told to stop, or is why: WatchJobFailure
   for (auto& [name, process] : processes_) {
     if (over()) return;
     if (process.planned.role != ProcessRole::kWorker) continue;
