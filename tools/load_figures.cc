@@ -160,12 +160,12 @@ std::string FormatSpread(const Spread& spread, int decimals) {
 
 Verdict JudgeAtLeast(const Spread& spread, double claim) {
   if (spread.low >= claim) return Verdict::kMet;
-  return spread.high <= claim ? Verdict::kMissed : Verdict::kUndecided;
+  return spread.high < claim ? Verdict::kMissed : Verdict::kUndecided;
 }
 
 Verdict JudgeAtMost(const Spread& spread, double claim) {
   if (spread.high <= claim) return Verdict::kMet;
-  return spread.low >= claim ? Verdict::kMissed : Verdict::kUndecided;
+  return spread.low > claim ? Verdict::kMissed : Verdict::kUndecided;
 }
 
 const char* VerdictName(Verdict verdict) {

@@ -81,7 +81,7 @@ std::string FormatSpread(const Spread& spread, int decimals);
 
 // Whether a ratio is on the right side of what is claimed.
 enum class Verdict { kMet, kMissed, kUndecided };
-// Undecided: the claim lies within (low, high), or nothing was measured.
+// Undecided: some values are on the right side and some are not, or nothing was measured.
 Verdict JudgeAtLeast(const Spread& spread, double claim);
 Verdict JudgeAtMost(const Spread& spread, double claim);
 // "met", "missed", "undecided".

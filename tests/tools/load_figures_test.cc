@@ -105,9 +105,11 @@ TEST(LoadFiguresTest, ARatioWhoseSpreadCoversTheClaimIsUndecided) {
   const Spread spread = SpreadOf({1.2, 1.5, 1.9});
   EXPECT_EQ(JudgeAtLeast(spread, 1.2), Verdict::kMet);
   EXPECT_EQ(JudgeAtLeast(spread, 1.5), Verdict::kUndecided);
+  EXPECT_EQ(JudgeAtLeast(spread, 1.9), Verdict::kUndecided);
   EXPECT_EQ(JudgeAtLeast(spread, 2), Verdict::kMissed);
   EXPECT_EQ(JudgeAtMost(spread, 1.9), Verdict::kMet);
   EXPECT_EQ(JudgeAtMost(spread, 1.5), Verdict::kUndecided);
+  EXPECT_EQ(JudgeAtMost(spread, 1.2), Verdict::kUndecided);
   EXPECT_EQ(JudgeAtMost(spread, 1.1), Verdict::kMissed);
   EXPECT_EQ(JudgeAtLeast(Spread{}, 1), Verdict::kUndecided);
   EXPECT_EQ(JudgeAtMost(Spread{}, 1), Verdict::kUndecided);
