@@ -54,7 +54,7 @@ MEASUREMENTS = {
                    long={"profile": "resnet50"}),
     "rest": Measurement("rest", "compare", {"compare": "rest-json", "workers": 16, "servers": 4, "transport": "tcp,shm",
                                             "in_flight": "1,8", "compare_forms": "json-base64-fast,json-base64",
-                                            "compare_seconds": 0.9}, limit_s=240),
+                                            "compare_seconds": 0.8}, limit_s=240),
     "optimizers": Measurement("optimizers", "microbench", {"only": "^optimizer", "repetitions": 5, "seconds": 0.03}),
     "gloo": Measurement("gloo", "versus_gloo", {"network": "hosts", "processes": 4, "servers": 4, "rate": "1gbit", "steps": 2}, limit_s=200),
 }
