@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-// The vector code behind core/codec.h, one file a family. For codec.cc only.
+// The vector code behind core/codec.h, one file a family. For codec.cc and kernels only.
 namespace weir {
 
 // So far ahead of what is encoded the memory is asked for: the processor's own prefetching, which

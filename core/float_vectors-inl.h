@@ -46,6 +46,11 @@ class NonfiniteWatch {
     largest_ = hn::Max(largest_, hn::And(hn::BitCast(bits, x), hn::Set(bits, 0x7FFFFFFFu)));
   }
 
+  HWY_INLINE void See(const NonfiniteWatch& other) { largest_ = hn::Max(largest_, other.largest_); }
+
+  // The bits of the largest magnitude so far.
+  HWY_INLINE uint32_t largest() const { return hn::GetLane(hn::MaxOfLanes(FloatBits(), largest_)); }
+
   HWY_INLINE bool seen() const {
     const FloatBits bits;
     HWY_ALIGN uint32_t lanes[kMaxFloatLanes];

@@ -37,14 +37,36 @@ struct Lane {
   float* state1_out;
 };
 
+// Scales, clips and decays gradients, and remembers whether a scaled one was not finite.
+class GradientStep {
+ public:
+  HWY_INLINE explicit GradientStep(const GradientConstants& constants)
+      : scale_(hn::Set(Floats(), constants.scale)),
+        clip_(hn::Set(Floats(), constants.clip_value)),
+        weight_decay_(hn::Set(Floats(), constants.weight_decay)) {}
+
+  // What the rule is given for a gradient of the weights `w`.
+  HWY_INLINE FloatVector Prepare(FloatVector gradient, FloatVector w) {
+    FloatVector g = hn::Mul(gradient, scale_);
+    watch_.See(g);
+    g = hn::Min(hn::Max(g, hn::Neg(clip_)), clip_);
+    return hn::Add(g, hn::Mul(weight_decay_, w));
+  }
+
+  HWY_INLINE bool nonfinite() const { return watch_.seen(); }
+
+ private:
+  const FloatVector scale_;
+  const FloatVector clip_;
+  const FloatVector weight_decay_;
+  NonfiniteWatch watch_;
+};
+
 template <class Rule>
 class RuleLoop {
  public:
   HWY_INLINE RuleLoop(const Rule& rule, const GradientConstants& constants)
-      : rule_(rule),
-        scale_(hn::Set(Floats(), constants.scale)),
-        clip_(hn::Set(Floats(), constants.clip_value)),
-        weight_decay_(hn::Set(Floats(), constants.weight_decay)) {}
+      : rule_(rule), gradients_(constants) {}
 
   HWY_INLINE ApplyFlags Run(const ApplyCall& call) {
     size_t done = 0;
@@ -57,7 +79,7 @@ class RuleLoop {
     }
     Part(call, done, call.count - done);
     ApplyFlags flags;
-    flags.nonfinite_gradient = gradient_watch_.seen();
+    flags.nonfinite_gradient = gradients_.nonfinite();
     flags.nonfinite_result = result_watch_.seen();
     return flags;
   }
@@ -117,11 +139,8 @@ class RuleLoop {
   template <bool kStream>
   HWY_INLINE void Step(const Lane& at) {
     const Floats d;
-    FloatVector g = hn::Mul(LoadBytes(at.gradient), scale_);
-    gradient_watch_.See(g);
     const FloatVector w = hn::LoadU(d, at.weights);
-    g = hn::Min(hn::Max(g, hn::Neg(clip_)), clip_);
-    g = hn::Add(g, hn::Mul(weight_decay_, w));
+    const FloatVector g = gradients_.Prepare(LoadBytes(at.gradient), w);
     FloatVector state0 = hn::Zero(d);
     FloatVector state1 = hn::Zero(d);
     if constexpr (Rule::kStates >= 1) state0 = hn::LoadU(d, at.state0);
@@ -158,10 +177,7 @@ class RuleLoop {
   }
 
   const Rule rule_;
-  const FloatVector scale_;
-  const FloatVector clip_;
-  const FloatVector weight_decay_;
-  NonfiniteWatch gradient_watch_;
+  GradientStep gradients_;
   NonfiniteWatch result_watch_;
 };
 

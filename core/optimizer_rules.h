@@ -6,7 +6,8 @@
 
 #include "core/optimizer.h"
 
-// The rules behind Apply, one a file. For optimizer.cc only: everybody else calls Apply.
+// The rules behind Apply, one a file, and what they share. For the kernels and optimizer.cc only:
+// everybody else calls Apply.
 namespace weir {
 
 ApplyFlags ApplySgd(const OptimizerSpec& spec, const ApplyCall& call);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Stochastic gradient descent:
-//   w <- w - learning_rate * g
-// Source: H. Robbins, S. Monro, "A Stochastic Approximation Method", Ann. Math. Statist. 22(3),
-// 1951.
+// Stochastic gradient descent; see core/optimizer_sgd-inl.h.
 
 #include "core/optimizer_rules.h"
 
@@ -12,19 +9,11 @@
 #include "hwy/foreach_target.h"
 // Highway's order: foreach_target.h before everything that is compiled per target.
 #include "core/optimizer_loop-inl.h"
+#include "core/optimizer_sgd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace weir {
 namespace HWY_NAMESPACE {
-
-struct SgdRule {
-  static constexpr int kStates = 0;
-  FloatVector learning_rate;
-
-  HWY_INLINE FloatVector Update(FloatVector w, FloatVector g, FloatVector*, FloatVector*) const {
-    return hn::Sub(w, hn::Mul(learning_rate, g));
-  }
-};
 
 ApplyFlags Sgd(const OptimizerSpec& spec, const ApplyCall& call) {
   const Floats d;

@@ -14,27 +14,8 @@ constexpr size_t kTileElements = 2048;
 
 }  // namespace
 
-void PayloadDecoder::SkipEmpty() {
-  while (left_in_chunk() == 0) {
-    ++chunk_;
-    at_ = 0;
-  }
-}
-
 size_t PayloadDecoder::WholeElements(size_t elements, size_t bytes) {
-  SkipEmpty();
-  return std::min(elements, left_in_chunk() / bytes);
-}
-
-void PayloadDecoder::Gather(size_t bytes, char* out) {
-  while (bytes > 0) {
-    SkipEmpty();
-    const size_t here_now = std::min(bytes, left_in_chunk());
-    std::memcpy(out, here(), here_now);
-    at_ += here_now;
-    out += here_now;
-    bytes -= here_now;
-  }
+  return std::min(elements, cursor_.left_in_chunk() / bytes);
 }
 
 const void* PayloadDecoder::Next(size_t longest, float* tile, size_t* elements) {
@@ -55,10 +36,9 @@ const void* PayloadDecoder::NextF32(size_t longest, size_t* elements) {
   const char* run = carry_;
   if (*elements == 0) {
     *elements = 1;
-    Gather(sizeof(float), carry_);
+    cursor_.Gather(sizeof(float), carry_);
   } else {
-    run = here();
-    at_ += *elements * sizeof(float);
+    run = cursor_.Take(*elements * sizeof(float));
   }
   left_ -= *elements;
   return run;
@@ -69,11 +49,10 @@ void PayloadDecoder::FillHalves(size_t count, float* out) {
     size_t run = WholeElements(count, sizeof(uint16_t));
     if (run == 0) {
       run = 1;
-      Gather(sizeof(uint16_t), carry_);
+      cursor_.Gather(sizeof(uint16_t), carry_);
       Decode(codec_, carry_, 1, out);
     } else {
-      Decode(codec_, here(), run, out);
-      at_ += run * sizeof(uint16_t);
+      Decode(codec_, cursor_.Take(run * sizeof(uint16_t)), run, out);
     }
     out += run;
     count -= run;
@@ -87,13 +66,13 @@ void PayloadDecoder::FillInt8(size_t count, float* out) {
       constexpr size_t kBlockBytes = EncodedBytes(Codec::kInt8, kInt8BlockElements);
       const size_t blocks = WholeElements((count - done) / kInt8BlockElements, kBlockBytes);
       if (blocks > 0) {
-        Decode(Codec::kInt8, here(), blocks * kInt8BlockElements, out + done);
-        at_ += blocks * kBlockBytes;
+        Decode(Codec::kInt8, cursor_.Take(blocks * kBlockBytes), blocks * kInt8BlockElements,
+               out + done);
         done += blocks * kInt8BlockElements;
         continue;
       }
       char scale[sizeof scale_bits_];
-      Gather(sizeof scale, scale);
+      cursor_.Gather(sizeof scale, scale);
       std::memcpy(&scale_bits_, scale, sizeof scale);
       block_left_ = static_cast<size_t>(std::min<uint64_t>(kInt8BlockElements, left_ - done));
     }
@@ -103,8 +82,7 @@ void PayloadDecoder::FillInt8(size_t count, float* out) {
 
 size_t PayloadDecoder::FillFromBlock(size_t count, float* out) {
   const size_t run = WholeElements(std::min(count, block_left_), 1);
-  DecodeInt8Elements(scale_bits_, here(), run, out);
-  at_ += run;
+  DecodeInt8Elements(scale_bits_, cursor_.Take(run), run, out);
   block_left_ -= run;
   return run;
 }

@@ -7,6 +7,7 @@
 
 #include "core/codec.h"
 #include "core/payload.h"
+#include "core/payload_cursor.h"
 
 namespace weir {
 
@@ -20,7 +21,7 @@ class PayloadDecoder {
  public:
   // REQUIRES: IsKnownCodec(codec); payload.size() == EncodedBytes(codec, count).
   PayloadDecoder(Codec codec, const Payload& payload, uint64_t count)
-      : codec_(codec), payload_(payload), left_(count) {}
+      : codec_(codec), cursor_(payload), left_(count) {}
 
   uint64_t left() const { return left_; }  // elements
 
@@ -33,12 +34,6 @@ class PayloadDecoder {
  private:
   // At most `elements` of `bytes` each, whole ones, from one chunk; 0: the next is cut.
   size_t WholeElements(size_t elements, size_t bytes);
-  // Goes to the chunk that holds the next byte.
-  void SkipEmpty();
-  const char* here() const { return payload_.chunks()[chunk_].data + at_; }
-  size_t left_in_chunk() const { return payload_.chunks()[chunk_].size - at_; }
-  // The next `bytes` bytes, from as many chunks as that takes.
-  void Gather(size_t bytes, char* out);
 
   const void* NextF32(size_t longest, size_t* elements);
   void FillHalves(size_t count, float* out);
@@ -47,10 +42,8 @@ class PayloadDecoder {
   size_t FillFromBlock(size_t count, float* out);
 
   const Codec codec_;
-  const Payload& payload_;
+  PayloadCursor cursor_;
   uint64_t left_;
-  size_t chunk_ = 0;
-  size_t at_ = 0;          // in the chunk
   size_t block_left_ = 0;  // int8: elements of the block whose scale has been read
   uint32_t scale_bits_ = 0;
   alignas(float) char carry_[sizeof(float)];

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/encoded_sgd.h"
 #include "core/initializer.h"
+#include "core/payload_blocks.h"
 #include "core/payload_decoder.h"
 #include "core/stream_copy.h"
 #include "core/tensor_sum.h"
@@ -60,24 +62,28 @@ struct FoldFlags {
   bool sum = false;       // a copy or a sum was not finite
   bool gradient = false;  // what the optimizer was given
   bool result = false;    // what it made
+
+  void See(const ApplyFlags& seen) {
+    gradient |= seen.nonfinite_gradient;
+    result |= seen.nonfinite_result;
+  }
 };
 
-ApplyFlags ApplyRun(const FoldJob& job, const void* gradient, size_t at, size_t count,
-                    float* weights_out) {
+// What the optimizer does with the elements [at, at + count), but for the gradient and where the
+// new weights go.
+ApplyCall CallFor(const FoldJob& job, size_t at, size_t count) {
   ApplyCall call;
-  call.gradient = gradient;
   call.scale = job.scale;
   call.learning_rate = job.learning_rate;
   call.update = job.update;
   call.weights = job.weights.floats() + at;
-  call.weights_out = weights_out;
   for (size_t i = 0; i < job.state.size(); ++i) {
     if (!job.state[i]) continue;
     call.state[i] = job.state[i].floats() + at;
     call.state_out[i] = job.state_out[i].floats() + at;
   }
   call.count = count;
-  return Apply(job.optimizer, call);
+  return call;
 }
 
 // Folds and applies the elements [at, at + count), whose gradient is `x`; the new weights go to
@@ -91,9 +97,10 @@ void FoldRun(const FoldJob& job, const void* x, size_t at, size_t count, float* 
     x = sum;
   }
   if (job.apply) {
-    const ApplyFlags seen = ApplyRun(job, x, at, count, weights_out);
-    flags->gradient |= seen.nonfinite_gradient;
-    flags->result |= seen.nonfinite_result;
+    ApplyCall call = CallFor(job, at, count);
+    call.gradient = x;
+    call.weights_out = weights_out;
+    flags->See(Apply(job.optimizer, call));
   } else if (job.addends.empty()) {
     flags->sum |= !CopyChecked(x, sum, count);
   }
@@ -148,11 +155,41 @@ FoldFlags FoldTiles(const FoldJob& job, Codec codec, const Payload& gradient, si
   return flags;
 }
 
+// Whether one kernel makes everything from the gradient as it was received.
+bool IsOneStep(const FoldJob& job, Codec codec) {
+  return job.apply && job.addends.empty() && job.optimizer.type == OptimizerType::kSgd &&
+         (codec != Codec::kF32 || job.encoded_out);
+}
+
+FoldFlags FoldInOneStep(const FoldJob& job, Codec codec, const Payload& gradient, size_t count) {
+  PayloadBlocks blocks(codec, gradient, count);
+  FoldFlags flags;
+  for (size_t done = 0; done < count;) {
+    size_t run = 0;
+    const char* const encoded = blocks.Next(&run);
+    ApplyCall call = CallFor(job, done, run);
+    call.gradient = encoded;
+    call.weights_out = job.weights_out.floats() + done;
+    EncodedSgd how;
+    how.gradient = codec;
+    how.past_caches = count >= kStreamElements;
+    if (job.encoded_out) {
+      how.values = job.pull_codec;
+      how.values_out = job.encoded_out.data() + EncodedBytes(job.pull_codec, done);
+    }
+    flags.See(ApplyEncodedSgd(job.optimizer, call, how));
+    done += run;
+  }
+  StreamFence();
+  return flags;
+}
+
 JobFault RunFold(const FoldJob& job, size_t count) {
   const bool is_received = !job.gradient.empty();
   const Payload gradient = is_received ? job.gradient : Payload(job.start);
   const Codec codec = is_received ? job.codec : Codec::kF32;
-  const FoldFlags flags = FoldTiles(job, codec, gradient, count);
+  const FoldFlags flags = IsOneStep(job, codec) ? FoldInOneStep(job, codec, gradient, count)
+                                                : FoldTiles(job, codec, gradient, count);
   if (flags.sum || flags.gradient) {
     return PayloadIsFinite(codec, gradient, count) ? JobFault::kSumOverflow
                                                    : JobFault::kNonFiniteGradient;

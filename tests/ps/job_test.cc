@@ -291,6 +291,52 @@ TEST_F(JobTest, ACommitEncodesItsWeightsAsAWholeWhereverTheGradientIsCut) {
   }
 }
 
+TEST_F(JobTest, SgdMakesTheSameWeightsWhateverTheGradientAndTheValuesAreEncodedIn) {
+  for (const size_t count : {1, 129, 5000, 20001}) {
+    for (const Codec pushed : {Codec::kF32, Codec::kF16, Codec::kBf16, Codec::kInt8}) {
+      const std::string bytes = Encoded(pushed, Random(count, 3));
+      Job plain = ApplyOf(Whole(Decoded(pushed, bytes, count)), count);
+      Fold(plain).optimizer.type = OptimizerType::kSgd;
+      EXPECT_EQ(RunJob(plain).fault, JobFault::kNone);
+      for (const Codec pulled : {Codec::kF32, Codec::kF16, Codec::kBf16, Codec::kInt8}) {
+        for (const size_t longest : {5, 1000, 70000}) {
+          Job job = ApplyOf(CutBytes(bytes, longest, 9), count);
+          Fold(job).optimizer.type = OptimizerType::kSgd;
+          Fold(job).codec = pushed;
+          Fold(job).pull_codec = pulled;
+          const bool encodes = pulled != Codec::kF32;
+          if (encodes) Fold(job).encoded_out = pool.Allocate(EncodedBytes(pulled, count));
+          EXPECT_EQ(RunJob(job).fault, JobFault::kNone);
+          EXPECT_EQ(Read(Fold(job).weights_out), Read(Fold(plain).weights_out))
+              << CodecName(pushed) << ' ' << count << ' ' << longest;
+          if (!encodes) continue;
+          EXPECT_EQ(Bytes(Fold(job).encoded_out), Encoded(pulled, Read(Fold(job).weights_out)))
+              << CodecName(pushed) << ' ' << CodecName(pulled) << ' ' << count;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(JobTest, SgdNamesPoisonAndOverflowOfAnEncodedGradient) {
+  for (const Codec codec : kEncodings) {
+    std::vector<float> gradient = Random(5000, 2);
+    const auto fault = [&] {
+      Job job = ApplyOf(CutBytes(Encoded(codec, gradient), 99, 3), 5000);
+      Fold(job).optimizer.type = OptimizerType::kSgd;
+      Fold(job).codec = codec;
+      Fold(job).pull_codec = codec;
+      Fold(job).encoded_out = pool.Allocate(EncodedBytes(codec, 5000));
+      Fold(job).learning_rate = 3e38f;
+      return RunJob(job).fault;
+    };
+    gradient[4999] = 60000;
+    EXPECT_EQ(fault(), JobFault::kNonFiniteResult) << CodecName(codec);
+    gradient[4999] = kNaN;
+    EXPECT_EQ(fault(), JobFault::kNonFiniteGradient) << CodecName(codec);
+  }
+}
+
 TEST_F(JobTest, InitEncodesTheFirstWeights) {
   const std::vector<float> given = Random(1000, 4);
   for (const Codec codec : kEncodings) {
