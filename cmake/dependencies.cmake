@@ -83,6 +83,8 @@ weir_import(hwy hwy/highway.h hwy)
 weir_need("${hwy_FOUND}" libhwy-dev)
 weir_import(xxHash xxhash.h xxhash)
 weir_need("${xxHash_FOUND}" libxxhash-dev)
+weir_import(isal isa-l/crc.h isal)
+weir_need("${isal_FOUND}" libisal-dev)
 
 if(weir_missing)
   list(REMOVE_DUPLICATES weir_missing)

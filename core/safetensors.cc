@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -65,32 +64,15 @@ absl::Status CheckViews(const std::vector<WeightsView>& sorted) {
 // Length, JSON and padding: everything before the data.
 absl::StatusOr<std::string> EncodeHeader(const std::vector<WeightsView>& sorted,
                                          const std::map<std::string, std::string>& metadata) {
-  nlohmann::json json = nlohmann::json::object();
-  if (!metadata.empty()) json["__metadata__"] = metadata;
+  SafetensorsHeader header;
+  header.metadata = metadata;
   uint64_t offset = 0;
   for (const WeightsView& tensor : sorted) {
     const uint64_t end = offset + tensor.data.size() * sizeof(float);
-    json[tensor.name] = {
-        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+    header.tensors.push_back({tensor.name, "F32", tensor.shape, offset, end, tensor.data.size()});
     offset = end;
   }
-  std::string text;
-  try {
-    text = json.dump();
-  } catch (const nlohmann::json::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a name or a metadata value is not UTF-8: ", error.what()));
-  }
-  text.append((8 - text.size() % 8) % 8, ' ');
-  if (text.size() > kMaxSafetensorsHeaderBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("the header would have ", text.size(),
-                                                   " bytes, more than the format's limit of ",
-                                                   kMaxSafetensorsHeaderBytes));
-  }
-  const uint64_t length = text.size();
-  std::string header(kLengthBytes, '\0');
-  std::memcpy(header.data(), &length, kLengthBytes);
-  return header + text;
+  return EncodeSafetensorsHeader(header);
 }
 
 absl::Status WriteAll(int fd, const std::string& path, const void* data, size_t size) {

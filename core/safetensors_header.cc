@@ -321,4 +321,29 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
   return header;
 }
 
+absl::StatusOr<std::string> EncodeSafetensorsHeader(const SafetensorsHeader& header) {
+  nlohmann::json json = nlohmann::json::object();
+  if (!header.metadata.empty()) json[std::string(kMetadata)] = header.metadata;
+  for (const Tensor& tensor : header.tensors) {
+    json[tensor.name] = {{"dtype", tensor.dtype},
+                         {"shape", tensor.shape},
+                         {"data_offsets", {tensor.begin, tensor.end}}};
+  }
+  std::string text;
+  try {
+    text = json.dump();
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a name or a metadata value is not UTF-8: ", error.what()));
+  }
+  text.append((8 - text.size() % 8) % 8, ' ');
+  if (text.size() > kMaxSafetensorsHeaderBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the header would have ", text.size(),
+                                                   " bytes, more than the format's limit of ",
+                                                   kMaxSafetensorsHeaderBytes));
+  }
+  const uint64_t length = text.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text;
+}
+
 }  // namespace weir

@@ -11,7 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-// The JSON header of a safetensors file. For safetensors.cc only.
+// The JSON header of a safetensors file. For who writes or reads such files piece by piece; whole
+// ones are safetensors.h's.
 namespace weir {
 
 struct SafetensorsHeader {
@@ -34,6 +35,12 @@ struct SafetensorsHeader {
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
                                                          uint64_t header_offset,
                                                          uint64_t data_bytes);
+
+// Everything of a file that stands before the data: length, JSON and padding to 8 bytes. The same
+// bytes for the same header. `elements` is not looked at.
+//
+// INVALID_ARGUMENT: a name or metadata that is not UTF-8, or more than kMaxSafetensorsHeaderBytes.
+absl::StatusOr<std::string> EncodeSafetensorsHeader(const SafetensorsHeader& header);
 
 }  // namespace weir
 
