@@ -24,6 +24,7 @@ struct CutSlice {
 // What a shard keeps of a worker beyond that worker's process.
 struct CutWorker {
   uint64_t worker = 0;
+  uint64_t incarnation = 0;     // the newest seen
   uint64_t next_batch = 0;      // see PushLedger::next_batch
   uint64_t clock = 0;           // ssp: its finished steps
   uint64_t state_sequence = 0;  // of `state`; 0: it has put none

@@ -97,10 +97,12 @@ std::vector<uint64_t> PushLedger::workers() const {
   return all;
 }
 
-void PushLedger::Restore(uint64_t worker, uint64_t next_batch) {
+void PushLedger::Restore(uint64_t worker, uint64_t incarnation, uint64_t next_batch) {
   const auto it = workers_.find(worker);
   if (it == workers_.end() && workers_.size() >= max_workers_) return;
-  workers_[worker].next_batch = next_batch;
+  Worker& known = workers_[worker];
+  known.incarnation = std::max(known.incarnation, incarnation);
+  known.next_batch = next_batch;
 }
 
 uint64_t PushLedger::unconfirmed(uint64_t worker) const {

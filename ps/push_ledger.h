@@ -96,9 +96,9 @@ class PushLedger {
 
   // Every worker seen, ascending.
   std::vector<uint64_t> workers() const;
-  // What a cut says of `worker`: next_batch() goes on from there. A worker never seen is known from
-  // now on, with incarnation 0. Ignored when that would be more than max_workers.
-  void Restore(uint64_t worker, uint64_t next_batch);
+  // What a cut says of `worker`: next_batch() goes on from there, and older incarnations are fenced.
+  // Ignored for a worker never seen when max_workers are known.
+  void Restore(uint64_t worker, uint64_t incarnation, uint64_t next_batch);
 
   // Outcomes held for `worker`.
   uint64_t unconfirmed(uint64_t worker) const;

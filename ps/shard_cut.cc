@@ -55,6 +55,7 @@ void Shard::Core::HandOutCut() {
   for (const uint64_t worker : ledger_.workers()) {
     CutWorker cut;
     cut.worker = worker;
+    cut.incarnation = ledger_.newest(worker);
     cut.next_batch = ledger_.next_batch(worker);
     const auto note = notes_.find(worker);
     if (note != notes_.end()) {

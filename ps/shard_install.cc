@@ -99,7 +99,7 @@ void Shard::Core::RestoreWorkers(const std::vector<CutWorker>& workers) {
     note.state = Buffer();
   }
   for (const CutWorker& worker : workers) {
-    ledger_.Restore(worker.worker, worker.next_batch);
+    ledger_.Restore(worker.worker, worker.incarnation, worker.next_batch);
     WorkerNote& note = notes_[worker.worker];
     note.state_sequence = worker.state_sequence;
     note.state = worker.state;

@@ -73,10 +73,34 @@ void ShardServer::Stop() {
   RunInTurn([&] { ended = std::move(job_threads_); });
 }
 
-absl::Status ShardServer::Install(const Layout& layout) {
+absl::Status ShardServer::Install(const Layout& layout) { return InstallWith(layout, nullptr); }
+
+absl::Status ShardServer::InstallRestored(const Layout& layout, const ShardRestore& restore) {
+  return InstallWith(layout, &restore);
+}
+
+absl::Status ShardServer::Cut(uint64_t number) {
   absl::Status status;
   RunInTurn([&] {
-    status = shard_.Install(layout, options_.clock(), &effects_);
+    status = shard_.OnCut(number, options_.clock(), &effects_);
+    Perform(/*shares=*/true);
+  });
+  return status;
+}
+
+void ShardServer::CutDone() {
+  RunInTurn([&] {
+    shard_.OnCutDone(options_.clock(), &effects_);
+    Perform(/*shares=*/true);
+  });
+}
+
+absl::Status ShardServer::InstallWith(const Layout& layout, const ShardRestore* restore) {
+  absl::Status status;
+  RunInTurn([&] {
+    const absl::Time now = options_.clock();
+    status = restore == nullptr ? shard_.Install(layout, now, &effects_)
+                                : shard_.InstallRestored(layout, *restore, now, &effects_);
     max_requests_ = std::max(max_requests_.load(), shard_.max_requests());
     Perform(/*shares=*/true);
     if (status.ok() && options_.arena != nullptr) Reserve(layout);
@@ -319,6 +343,7 @@ void ShardServer::Perform(bool shares) {
       jobs_.push_back(std::move(job));
     }
   }
+  for (std::shared_ptr<const ShardCut>& cut : effects_.cuts) options_.on_cut(std::move(cut));
   effects_.clear();
 }
 

@@ -60,8 +60,10 @@ class ShardServer : public SessionHandler {
  public:
   struct Options {
     ShardOptions shard;
-    int job_threads = 0;                // beside the turn; see JobThreadsFor
-    std::shared_ptr<Arena> arena;       // where weights lie, as far as it reaches; null: the heap
+    int job_threads = 0;           // beside the turn; see JobThreadsFor
+    std::shared_ptr<Arena> arena;  // where weights lie, as far as it reaches; null: the heap
+    // Given each cut, in the turn: it must not wait. Not set: Cut must not be called.
+    std::function<void(std::shared_ptr<const ShardCut>)> on_cut;
     std::function<absl::Time()> clock;  // for tests; not set: SteadyNow
   };
 
@@ -80,6 +82,11 @@ class ShardServer : public SessionHandler {
   // As Shard::Install. Returns when the shard has taken the layout; `serving()` tells when the
   // first weights are there. May come before Start.
   absl::Status Install(const Layout& layout);
+  // As Shard::InstallRestored; otherwise as Install.
+  absl::Status InstallRestored(const Layout& layout, const ShardRestore& restore);
+  // As Shard::OnCut and OnCutDone.
+  absl::Status Cut(uint64_t number);
+  void CutDone();
   // As Shard::SetLease; to be called from any thread.
   void SetLease(absl::Time until);
   // As Shard::OnRoster. May come before Start and before there is a layout.
@@ -134,6 +141,7 @@ class ShardServer : public SessionHandler {
   struct Stint;
   void Arrive(Arrived arrived, size_t wire_bytes) ABSL_LOCKS_EXCLUDED(mu_);
   void Post(Event event, const Stint& stint) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status InstallWith(const Layout& layout, const ShardRestore* restore);
   // Runs `run` in the turn and returns when it has run.
   void RunInTurn(const std::function<void()>& run) ABSL_LOCKS_EXCLUDED(mu_);
   // Takes the turn if it is free and there is something to do.

@@ -188,6 +188,7 @@ TEST_F(ShardCutTest, InAspACutIsTakenWhenItIsAskedForAndKeepsWhatIsKnownOfWorker
   EXPECT_EQ(cut.slices[2].version, 4u);
   ASSERT_EQ(cut.workers.size(), 1u);
   EXPECT_EQ(cut.workers[0].worker, 1u);
+  EXPECT_EQ(cut.workers[0].incarnation, 1u);
   EXPECT_EQ(cut.workers[0].next_batch, 4u);
   EXPECT_EQ(cut.workers[0].state_sequence, 7u);
 
