@@ -28,10 +28,10 @@ SampleModel RandomModel(uint64_t seed, uint64_t content) {
   std::vector<TensorShape> tensors;
   const uint64_t count = 1 + random.Below(5);
   for (uint64_t i = 0; i < count; ++i) {
-    tensors.push_back({absl::StrCat("layer", random.Below(1000), "/w", i),
-                       {static_cast<int64_t>(1 + random.Below(40)),
-                        static_cast<int64_t>(1 + random.Below(40))},
-                       {}});
+    tensors.push_back(
+        {absl::StrCat("layer", random.Below(1000), "/w", i),
+         {static_cast<int64_t>(1 + random.Below(40)), static_cast<int64_t>(1 + random.Below(40))},
+         {}});
   }
   model.layout = MakeLayout(tensors, 64 * (1 + random.Below(16)), model.shards, 1).value();
   Fill(content, &model);
@@ -89,8 +89,8 @@ absl::Status WritePart(FileSystem* files, const SampleModel& model, const Checkp
   if (!writer.ok()) return writer.status();
   for (const SliceSpec& slice : model.layout.slices) {
     if (slice.shard != shard) continue;
-    CheckpointSlice given{slice.tensor_id, slice.offset, slice.count,
-                          VersionOf(slice.tensor_id, slice.offset), {}};
+    CheckpointSlice given{
+        slice.tensor_id, slice.offset, slice.count, VersionOf(slice.tensor_id, slice.offset), {}};
     for (size_t array = 0; array < model.arrays(); ++array)
       given.arrays[array] = model.values[array][slice.tensor_id - 1].data() + slice.offset;
     const absl::Status status = (*writer)->Write(given);

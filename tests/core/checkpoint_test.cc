@@ -13,6 +13,9 @@
 namespace weir {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::kRoot;
 using testing::Manifest;
 using testing::RandomModel;
@@ -20,13 +23,12 @@ using testing::SampleModel;
 using testing::SmallModel;
 using testing::WriteCheckpoint;
 using testing::WritePart;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr CheckpointName kName{200, 3};
 
-std::string PathOf(const CheckpointName& name) { return absl::StrCat(kRoot, "/", name.Directory()); }
+std::string PathOf(const CheckpointName& name) {
+  return absl::StrCat(kRoot, "/", name.Directory());
+}
 
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
@@ -80,8 +82,7 @@ TEST(CheckpointTest, ARangeThatTheTensorDoesNotHaveIsRefused) {
   const auto reader = CheckpointReader::Open(&files, PathOf(kName));
   ASSERT_TRUE(reader.ok()) << reader.status();
   std::vector<float> out(4);
-  for (const auto& [array, id, offset] :
-       std::vector<std::tuple<size_t, uint32_t, uint64_t>>{
+  for (const auto& [array, id, offset] : std::vector<std::tuple<size_t, uint32_t, uint64_t>>{
            {2, 1, 0}, {0, 0, 0}, {0, 3, 0}, {0, 1, 37}, {0, 1, ~uint64_t{0}}}) {
     EXPECT_TRUE(absl::IsInvalidArgument((*reader)->Read(array, id, offset, absl::MakeSpan(out))));
   }
@@ -163,8 +164,11 @@ TEST(CheckpointTest, WritersOfAllShardsMayWriteAtOnce) {
     TestRandom random(seed);
     for (size_t i = slices.size(); i > 1; --i) std::swap(slices[i - 1], slices[random.Below(i)]);
     for (const SliceSpec& slice : slices) {
-      CheckpointSlice given{slice.tensor_id, slice.offset, slice.count,
-                            testing::VersionOf(slice.tensor_id, slice.offset), {}};
+      CheckpointSlice given{slice.tensor_id,
+                            slice.offset,
+                            slice.count,
+                            testing::VersionOf(slice.tensor_id, slice.offset),
+                            {}};
       for (size_t array = 0; array < model.arrays(); ++array)
         given.arrays[array] = model.values[array][slice.tensor_id - 1].data() + slice.offset;
       ASSERT_EQ(writers[slice.shard]->Write(given), absl::OkStatus());
@@ -193,7 +197,10 @@ TEST(CheckpointTest, AWriterThatIsGivenUpLeavesNothingThatCounts) {
     const auto writer =
         CheckpointPartWriter::Open(&files, testing::PartSpec(model, kName, 1)).value();
     const SliceSpec& slice = model.layout.slices[0];
-    ASSERT_EQ(writer->Write({slice.tensor_id, slice.offset, slice.count, 1,
+    ASSERT_EQ(writer->Write({slice.tensor_id,
+                             slice.offset,
+                             slice.count,
+                             1,
                              {model.values[0][0].data(), model.values[1][0].data()}}),
               absl::OkStatus());
     EXPECT_EQ(writer->bytes_written(), 2 * slice.count * sizeof(float));
@@ -209,10 +216,12 @@ TEST(CheckpointTest, ASliceThatIsNoneOfTheTensorsIsNotWritten) {
   const auto writer =
       CheckpointPartWriter::Open(&files, testing::PartSpec(model, kName, 0)).value();
   const float* const values = model.values[0][0].data();
-  for (const CheckpointSlice& slice : std::vector<CheckpointSlice>{
-           {0, 0, 1, 1, {values, values}}, {3, 0, 1, 1, {values, values}},
-           {1, 0, 0, 1, {values, values}}, {1, 39, 2, 1, {values, values}},
-           {1, ~uint64_t{0}, 2, 1, {values, values}}}) {
+  for (const CheckpointSlice& slice :
+       std::vector<CheckpointSlice>{{0, 0, 1, 1, {values, values}},
+                                    {3, 0, 1, 1, {values, values}},
+                                    {1, 0, 0, 1, {values, values}},
+                                    {1, 39, 2, 1, {values, values}},
+                                    {1, ~uint64_t{0}, 2, 1, {values, values}}}) {
     EXPECT_TRUE(absl::IsInvalidArgument(writer->Write(slice)));
   }
 }
@@ -231,10 +240,12 @@ TEST(CheckpointTest, AWriterOfAnOlderEpochThatWakesUpChangesNothing) {
               ElementsAre(old_name.PartialDirectory()));
   ASSERT_EQ(WriteCheckpoint(&files, model, name), absl::OkStatus());
   const SliceSpec& slice = old_model.layout.slices[0];
-  ASSERT_EQ(
-      paused->Write({slice.tensor_id, slice.offset, slice.count, 1,
-                     {old_model.values[0][0].data(), old_model.values[1][0].data()}}),
-      absl::OkStatus());
+  ASSERT_EQ(paused->Write({slice.tensor_id,
+                           slice.offset,
+                           slice.count,
+                           1,
+                           {old_model.values[0][0].data(), old_model.values[1][0].data()}}),
+            absl::OkStatus());
   EXPECT_TRUE(absl::IsNotFound(paused->Finish({})));
   EXPECT_TRUE(absl::IsNotFound(WritePart(&files, old_model, old_name, 1)));
   EXPECT_THAT(files.List(kRoot).value(), ElementsAre(name.Directory()));
@@ -249,9 +260,9 @@ TEST(CheckpointTest, TheNewestIsThatOfTheLatestEpochThenOfTheLargestCut) {
     ASSERT_EQ(WriteCheckpoint(&files, model, name), absl::OkStatus());
   ASSERT_EQ(BeginCheckpoint(&files, kRoot, {400, 4}), absl::OkStatus());
   const FoundCheckpoints found = FindCheckpoints(&files, kRoot).value();
-  EXPECT_THAT(found.whole, ElementsAre(CheckpointName{300, 4}, CheckpointName{400, 3},
-                                       CheckpointName{200, 3},
-                                       CheckpointName{1'000'000'000'000, 2}));
+  EXPECT_THAT(found.whole,
+              ElementsAre(CheckpointName{300, 4}, CheckpointName{400, 3}, CheckpointName{200, 3},
+                          CheckpointName{1'000'000'000'000, 2}));
   ASSERT_EQ(found.passed_over.size(), 1u);
   EXPECT_EQ(found.passed_over[0].directory, "step-000000000400.e4.partial");
   EXPECT_THAT(Message(found.passed_over[0].why), HasSubstr("was not finished"));
@@ -310,13 +321,13 @@ TEST(CheckpointTest, RetentionKeepsTheNewestWholeOnesAndWhatIsInUse) {
   ASSERT_EQ(BeginCheckpoint(&files, kRoot, {800, 1}), absl::OkStatus());
   ASSERT_EQ(files.MakeDirectory(absl::StrCat(kRoot, "/mine")), absl::OkStatus());
   // 600 and 400 are whole and stay; 500 is newer than the last that stays; 100 and 800 are in use.
-  EXPECT_THAT(RetainCheckpoints(&files, kRoot, {2, {{100, 1}, {800, 1}}}).value(),
-              ElementsAre("step-000000000300.e1", "step-000000000700.e1.partial",
-                          "step-000000000200.e1"));
-  EXPECT_THAT(files.List(kRoot).value(),
-              ElementsAre("mine", "step-000000000100.e1", "step-000000000400.e1",
-                          "step-000000000500.e1", "step-000000000600.e1",
-                          "step-000000000800.e1.partial"));
+  EXPECT_THAT(
+      RetainCheckpoints(&files, kRoot, {2, {{100, 1}, {800, 1}}}).value(),
+      ElementsAre("step-000000000300.e1", "step-000000000700.e1.partial", "step-000000000200.e1"));
+  EXPECT_THAT(
+      files.List(kRoot).value(),
+      ElementsAre("mine", "step-000000000100.e1", "step-000000000400.e1", "step-000000000500.e1",
+                  "step-000000000600.e1", "step-000000000800.e1.partial"));
 }
 
 TEST(CheckpointTest, ACheckpointThatIsRemovedIsReadToItsEnd) {

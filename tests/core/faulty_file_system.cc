@@ -269,8 +269,7 @@ std::vector<T> FaultyFileSystem::Some(std::vector<T> all) {
   return some;
 }
 
-void FaultyFileSystem::ApplySomeInAnyOrder(const std::vector<Change>& changes,
-                                           std::string* bytes) {
+void FaultyFileSystem::ApplySomeInAnyOrder(const std::vector<Change>& changes, std::string* bytes) {
   std::vector<Change> some = Some(changes);
   for (size_t i = some.size(); i > 1; --i) std::swap(some[i - 1], some[random_.Below(i)]);
   for (const Change& change : some) Apply(change, bytes);
