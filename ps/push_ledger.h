@@ -96,8 +96,8 @@ class PushLedger {
 
   // Every worker seen, ascending.
   std::vector<uint64_t> workers() const;
-  // What a cut says of `worker`: next_batch() goes on from there, and older incarnations are fenced.
-  // Ignored for a worker never seen when max_workers are known.
+  // What a cut says of `worker`: next_batch() goes on from there, and older incarnations are
+  // fenced. Ignored for a worker never seen when max_workers are known.
   void Restore(uint64_t worker, uint64_t incarnation, uint64_t next_batch);
 
   // Outcomes held for `worker`.

@@ -190,11 +190,11 @@ class Shard {
   // worker of the settings counts.
   void OnRoster(const Roster& roster, absl::Time now, Effects* effects);
 
-  // The shard may acknowledge what it does until `until`, judged by the time of each event. From the
-  // first event after it nothing is admitted, committed or answered: sessions are closed with
-  // UNAVAILABLE, and who opens one later is, Install and OnCut are FAILED_PRECONDITION, and all else
-  // is ignored. That is for good: another process may have this shard's place by then. Until it is
-  // told of a lease, none is judged: for tests, and for a server that nobody can replace.
+  // The shard may acknowledge what it does until `until`, judged by the time of each event. From
+  // the first event after it nothing is admitted, committed or answered: sessions are closed with
+  // UNAVAILABLE, and who opens one later is, Install and OnCut are FAILED_PRECONDITION, and all
+  // else is ignored. That is for good: another process may have this shard's place by then. Until
+  // it is told of a lease, none is judged: for tests, and for a server that nobody can replace.
   void SetLease(absl::Time until, absl::Time now, Effects* effects);
 
   // Ends the waits and closes the sessions whose time is over.

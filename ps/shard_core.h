@@ -101,9 +101,7 @@ class Shard::Core {
   // shard.cc
   void OnKind(Session* session, const RequestRef& request, ClientFrame frame);
   RequestRef RefOf(const Session& session, const ClientFrame& frame) const;
-  bool serving() const {
-    return installed_ && uninitialised_ == 0 && failure_.empty() && !lapsed_;
-  }
+  bool serving() const { return installed_ && uninitialised_ == 0 && failure_.empty() && !lapsed_; }
   std::string WhyNotServing() const;
   std::string WhatIsMissing() const;  // REQUIRES: !serving(), no failure
 
