@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/codec.h"
 #include "launcher/job_of_process.h"
 #include "launcher/process_flags.h"
 #include "net/spin.h"
@@ -152,7 +153,21 @@ absl::StatusOr<LoadRow> RowOfFlags(const std::vector<std::string>& settings) {
   return row;
 }
 
-// Adds `row` if it can be run.
+const char* NameOf(TransportType transport) {
+  switch (transport) {
+    case TransportType::kAuto:
+      return "auto";
+    case TransportType::kTcp:
+      return "tcp";
+    case TransportType::kUds:
+      return "uds";
+    case TransportType::kShm:
+      return "shm";
+  }
+  return "";
+}
+
+// Adds `row` if it can be run, with the transport and the codec that its topology comes to.
 absl::Status AddRow(LoadRow row, LoadCall* call) {
   if (call->hosts.count > 0 && row.transport != "tcp" && row.transport != "auto") {
     return absl::InvalidArgumentError(
@@ -168,6 +183,13 @@ absl::Status AddRow(LoadRow row, LoadCall* call) {
   if (!topology.ok()) return topology.status();
   row.servers = static_cast<uint32_t>(topology->servers.count);
   row.workers = static_cast<uint32_t>(topology->workers.count);
+  row.transport = NameOf(topology->transport);
+  row.codec = row.load.codec = CodecName(Specified(topology->codec.all.pull));
+  if (row.load.conflicts == 0 && topology->consistency.max_staleness) {
+    return absl::InvalidArgumentError(
+        "a load has no stale pushes, so the topology may have no consistency.max_staleness; "
+        "--conflicts drives them");
+  }
   call->rows.push_back(std::move(row));
   return absl::OkStatus();
 }

@@ -58,6 +58,10 @@ absl::Status AdoptJob(const JobInfo& job, LoadOptions* load) {
     return absl::FailedPreconditionError(
         "a load needs a job with plain sgd at a constant rate: no other has an exact formula");
   }
+  if (job.max_staleness && load->conflicts == 0) {
+    return absl::FailedPreconditionError(
+        "a load needs a job without consistency.max_staleness: none of its pushes may be stale");
+  }
   const CodecChoice& codec = parsed.topology.codec;
   if (!codec.tensors.empty() || codec.all.error_feedback) {
     return absl::FailedPreconditionError(

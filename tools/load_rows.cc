@@ -53,11 +53,18 @@ std::string TopologyText(const LoadRow& row) {
                       "\ncodec: ", row.codec, "\n");
 }
 
-// What every load has, whatever the file says.
+// What every load has, whatever the file says: without it the values have no formula, or a step has
+// answers that are no load's.
 std::vector<std::string> LoadSettings(const LoadRow& row,
                                       const std::vector<std::string>& worker_command) {
   std::vector<std::string> settings = {
-      "consistency.mode=asp", "restart.workers=0", "train.optimizer.type=sgd",
+      "consistency.mode=asp",
+      "restart.workers=0",
+      "train.optimizer.type=sgd",
+      "train.optimizer.weight_decay=0",
+      "train.optimizer.clip_value=0",
+      "train.schedule.type=constant",
+      "train.schedule.warmup_steps=0",
       absl::StrFormat("train.optimizer.learning_rate=%.17g", row.load.learning_rate),
       absl::StrCat("workers.program=[\"", absl::StrJoin(worker_command, "\", \""), "\"]")};
   if (row.max_staleness)

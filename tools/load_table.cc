@@ -69,12 +69,17 @@ nlohmann::json NumberOrNull(double value) {
   return std::isnan(value) ? nlohmann::json() : nlohmann::json(value);
 }
 
+// Null where the row attached to a job, whose own transport and codec count.
+nlohmann::json OfOwnJob(const LoadRow& row, const std::string& name) {
+  return row.connect.empty() ? nlohmann::json(name) : nlohmann::json();
+}
+
 nlohmann::json RowJson(const LoadResult& result) {
   const LoadRow& row = result.row;
   nlohmann::json cells = {{"profile", row.load.profile},
                           {"mode", row.load.mode},
-                          {"transport", row.transport},
-                          {"codec", row.codec},
+                          {"transport", OfOwnJob(row, row.transport)},
+                          {"codec", OfOwnJob(row, row.codec)},
                           {"servers", row.servers},
                           {"workers", row.workers},
                           {"options", ToJson(row.load)},
@@ -110,6 +115,7 @@ nlohmann::json RowJson(const LoadResult& result) {
 // "tcp f32"; of a mode that isolates layers, its name.
 std::string LayersOf(const LoadRow& row) {
   if (row.load.mode == "apply") return "apply";
+  if (!row.connect.empty()) return "as the job has it";
   return absl::StrCat(row.load.mode == "full" ? "" : absl::StrCat(row.load.mode, " "),
                       row.transport, " ", row.codec);
 }
@@ -120,6 +126,7 @@ void AddShares(const LoadRow& row, const Roofline& roofline, LoadFigures* figure
   figures->raw_tcp_share = figures->throughput_mb_s / roofline.raw_tcp_mb_s;
   figures->raw_rtt_ratio = figures->pull_us_p50 / roofline.raw_rtt_us;
   double limit = kNotMeasured;
+  if (!row.connect.empty()) return;
   if (row.transport == "tcp") limit = roofline.raw_tcp_mb_s;
   if (row.transport == "uds") limit = roofline.raw_uds_mb_s;
   if (row.transport == "shm") limit = std::max(roofline.memcpy_mb_s, roofline.memcpy_huge_mb_s);

@@ -14,7 +14,8 @@
 namespace weir {
 
 // Fills in the row's shares of the limits that were measured beside it. The limit of a transport:
-// raw TCP; a raw Unix socket; for shared memory, copying memory. `auto` has none of its own.
+// raw TCP; a raw Unix socket; for shared memory, copying memory. `auto` and a job that was attached
+// to have none of their own.
 void AddShares(const LoadRow& row, const Roofline& roofline, LoadFigures* figures);
 
 // A row of the load test's table with all of its repetitions.

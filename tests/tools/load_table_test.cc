@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/load_table.h"
 
+#include <cmath>
+
 #include "gtest/gtest.h"
 
 namespace weir {
@@ -72,6 +74,15 @@ TEST(LoadTableTest, ARowSaysWhatCarriedItsSessions) {
             std::string::npos);
   result.report.servers.uds_sessions = 1;
   EXPECT_NE(FormatTable({result}, {}, {}).find("uds 1, shm 3 (fell back)\n"), std::string::npos);
+}
+
+TEST(LoadTableTest, ARowOfAJobThatItAttachedToClaimsNoTransportAndNoLimitOfOne) {
+  LoadResult result = Result("tcp", {100});
+  result.row.connect = "host:1";
+  AddShares(result.row, Limits(), &result.runs[0]);
+  EXPECT_TRUE(std::isnan(result.runs[0].limit_share));
+  EXPECT_NE(FormatTable({result}, {}, {}).find("as the job has it"), std::string::npos);
+  EXPECT_TRUE(ToJson({result}, {}, {})["rows"][0]["transport"].is_null());
 }
 
 TEST(LoadTableTest, JsonHasTheServersTotalsOrNullWhereNobodyAsked) {

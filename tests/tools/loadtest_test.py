@@ -110,6 +110,8 @@ class LoadtestTest(unittest.TestCase):
     def test_workers_attach_to_a_running_job_and_refuse_one_without_a_formula(self):
         for settings, code in ((["consistency.mode=asp", "train.optimizer.type=sgd", "train.optimizer.learning_rate=0.25"], 0),
                                (["consistency.mode=asp", "train.optimizer.type=adam"], 1),
+                               (["consistency.mode=asp", "consistency.max_staleness=3", "train.optimizer.type=sgd",
+                                 "train.optimizer.learning_rate=0.25"], 1),
                                (["consistency.mode=bsp", "train.optimizer.type=sgd", "train.optimizer.learning_rate=0.25"], 1)):
             read, write = os.pipe()
             os.set_inheritable(write, True)
@@ -134,9 +136,24 @@ class LoadtestTest(unittest.TestCase):
         done = self.call(*SMALL, f"--topology={path}")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("2 x 3", done.stdout)
+        self.assertIn("auto f32", done.stdout)  # the file's, not the flag's
+        done = self.call(*SMALL, f"--topology={path}", "--set", "consistency.max_staleness=3")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--conflicts drives them", done.stderr)
         done = self.call(*SMALL, f"--topology={path}", "--set", "hosts=[elsewhere]")
         self.assertEqual(done.returncode, 2)
         self.assertIn("not built yet", done.stderr)
+
+    def test_an_example_is_loaded_whatever_it_trains_with(self):
+        done = self.call(*SMALL, f"--topology={SOURCE}/examples/digits.yaml", "--set", "codec=bf16", "--set", "transport=uds")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("uds bf16", done.stdout)
+
+    def test_a_model_that_one_sync_cannot_bring_is_loaded_too(self):
+        done = self.call("--profile=transformer", "--transport=shm", "--steps=1", "--warmup_steps=0", "--pulls=1", "--each_pulls=0",
+                         "--loaded_pulls=0", "--model_pulls=0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("transformer", done.stdout)
 
     def test_an_objective_that_does_not_hold_is_exit_1_and_one_that_cannot_be_read_exit_2(self):
         done = self.call(*SMALL, "--mode=apply", "--slo=throughput_mb_s>1e12")
