@@ -3,6 +3,7 @@
 
 #include <gflags/gflags.h>
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -227,6 +228,41 @@ absl::Status AddRows(LoadRow row, LoadCall* call) {
   return absl::OkStatus();
 }
 
+constexpr const char* kFlags[] = {"profile",
+                                  "servers",
+                                  "workers",
+                                  "transport",
+                                  "codec",
+                                  "steps",
+                                  "warmup_steps",
+                                  "pulls",
+                                  "each_pulls",
+                                  "loaded_pulls",
+                                  "model_pulls",
+                                  "outstanding",
+                                  "values",
+                                  "rate_hz",
+                                  "pull_rate_hz",
+                                  "compute_ms",
+                                  "memory_mark_steps",
+                                  "conflicts",
+                                  "max_staleness",
+                                  "mode",
+                                  "pin",
+                                  "spin_us",
+                                  "hosts",
+                                  "rate",
+                                  "runs",
+                                  "roofline",
+                                  "json",
+                                  "slo",
+                                  "connect",
+                                  "token_file",
+                                  "topology",
+                                  "as_worker",
+                                  "as_peer",
+                                  "host"};
+
 }  // namespace
 
 FlagTable LoadFlagTable(const std::string& program) {
@@ -239,40 +275,7 @@ FlagTable LoadFlagTable(const std::string& program) {
       "each figure means.\n\n"
       "Exits with 0; 1: a wrong answer, an --slo that does not hold, or a run that failed; 2: "
       "usage; 128 + n for signal n.";
-  table.flags = {"profile",
-                 "servers",
-                 "workers",
-                 "transport",
-                 "codec",
-                 "steps",
-                 "warmup_steps",
-                 "pulls",
-                 "each_pulls",
-                 "loaded_pulls",
-                 "model_pulls",
-                 "outstanding",
-                 "values",
-                 "rate_hz",
-                 "pull_rate_hz",
-                 "compute_ms",
-                 "memory_mark_steps",
-                 "conflicts",
-                 "max_staleness",
-                 "mode",
-                 "pin",
-                 "spin_us",
-                 "hosts",
-                 "rate",
-                 "runs",
-                 "roofline",
-                 "json",
-                 "slo",
-                 "connect",
-                 "token_file",
-                 "topology",
-                 "as_worker",
-                 "as_peer",
-                 "host"};
+  table.flags.assign(std::begin(kFlags), std::end(kFlags));
   table.repeated = "set";
   table.repeated_help = "set a key of the topology, as in --set servers.shards=2";
   table.instead = {{"servers", "how many servers, 1 to 64 (default 1)"},
