@@ -11,7 +11,20 @@
 namespace weir {
 namespace {
 
-uint32_t WireMode(ModeType mode) { return mode == ModeType::kAsp ? 2 : 1; }
+// weir.v1.Mode.
+uint32_t WireMode(ModeType mode) {
+  switch (mode) {
+    case ModeType::kBsp:
+      return 1;
+    case ModeType::kAsp:
+      return 2;
+    case ModeType::kSsp:
+      return 3;
+    case ModeType::kQuorum:  // not built yet: no topology has it
+      break;
+  }
+  return 0;
+}
 
 // TransportType counts from 0 in the order of weir.v1.Transport, whose 0 is UNSPECIFIED.
 uint32_t WireTransport(TransportType type) { return static_cast<uint32_t>(type) + 1; }

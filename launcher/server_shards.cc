@@ -42,6 +42,7 @@ absl::StatusOr<ShardOptions> ShardOptionsOf(const JobSettings& settings) {
   options.mode = static_cast<ConsistencyMode>(settings.mode);
   if (settings.has_max_staleness) options.max_staleness = settings.max_staleness;
   options.gradient_shards = settings.gradient_shards;
+  options.workers = settings.workers;
   options.optimizer = train.optimizer;
   options.schedule = train.schedule;
   options.seed = settings.seed;

@@ -24,6 +24,8 @@ const char* ModeName(uint32_t mode) {
       return "bsp";
     case 2:
       return "asp";
+    case 3:
+      return "ssp";
     default:
       return "unknown";
   }

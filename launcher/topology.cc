@@ -53,6 +53,13 @@ std::string PromiseOf(const Topology& topology) {
         topology.workers.program.empty() ? "."
                                          : " and workers.program computes the same gradients.");
   }
+  if (topology.consistency.mode == ModeType::kSsp) {
+    return absl::StrCat(
+        "Not the same bits: the weights depend on the order in which pushes arrive. Each push "
+        "still counts exactly once, and no worker reads, nor does its push count, while it is more "
+        "than ",
+        Counted(*topology.consistency.max_staleness, "step"), " ahead of the slowest.");
+  }
   return "Not the same bits: the weights depend on the order in which pushes arrive. Each push "
          "still counts exactly once, "
          "and none that is stale is applied.";

@@ -87,8 +87,9 @@ std::vector<TopologyKey> ConsistencyKeys() {
   return {
       TopologyRow("consistency.mode", KeyType::kChoice, WEIR_FIELD(consistency.mode))
           .Example("bsp")
-          .OneOf({{"bsp"}, {"quorum", "bsp or asp"}, {"ssp", "bsp or asp"}, {"asp"}})
-          .Means("When a push is admitted: bsp goes in lockstep, asp never waits."),
+          .OneOf({{"bsp"}, {"quorum", "bsp, ssp or asp"}, {"ssp"}, {"asp"}})
+          .Means("When a push is admitted: bsp goes in lockstep, ssp lets no worker run too far "
+                 "ahead of the slowest, asp never waits."),
       TopologyRow("consistency.max_staleness", KeyType::kInteger,
                   WEIR_FIELD(consistency.max_staleness))
           .OnlyWith("consistency.mode", {"ssp", "asp"})
@@ -96,8 +97,9 @@ std::vector<TopologyKey> ConsistencyKeys() {
           .Unit("versions (asp) or clocks (ssp)")
           .Default("no bound (asp), 3 (ssp)")
           .Example("16")
-          .Means(
-              "How far a push may lag behind: an older one is answered stale and computed again."),
+          .Means("asp: how far a push may lag behind; an older one is answered stale and computed "
+                 "again. ssp: how many steps a worker may be ahead of the slowest; one that is "
+                 "further waits."),
       TopologyRow("consistency.quorum", KeyType::kInteger, WEIR_FIELD(consistency.quorum))
           .OnlyWith("consistency.mode", {"quorum"})
           .Between(1, 4096)

@@ -53,6 +53,9 @@ constexpr char kPageEnd[] = R"(## How the bits depend on the topology
   `workers.count` changes. With a push `codec` other than f32, `workers.count` and `slice_bytes` must stay the same too:
   gradients are rounded as each worker sums them up. With `error_feedback` the promise does not hold: what a worker's pushes
   lost is kept in that worker alone. `weir validate` says which promise a topology keeps.
+- `ssp`: the weights depend on the order in which pushes arrive. With `max_staleness: s` a worker reads, and its push counts, only
+  while it has finished at most s steps more than the slowest; else it waits. `s = 0` is lockstep, but not the same bits: each
+  push is an update of its own.
 - `asp`: the weights depend on the order in which pushes arrive. With `max_staleness: s` and W workers that commit at once about
   (s + 1) / W of the pushes are admitted; the others are answered *stale* and computed again. `weir validate` prints the
   expected share and warns under 0.9.

@@ -152,6 +152,7 @@ struct HelloReplyFrame {
   std::string shm_socket;
   std::string shm_key;
   uint64_t next_batch = 0;
+  uint64_t clock = 0;
 };
 
 struct BindReplyFrame {
@@ -187,6 +188,7 @@ struct PushReplyFrame {
   uint64_t count = 0;
   uint32_t retry_after_ms = 0;
   std::string reason;
+  uint64_t clocks_ahead = 0;
   Codec codec = Codec::kUnspecified;
   Payload tensor_data;
 };

@@ -174,6 +174,7 @@ struct FieldsOf<HelloReplyFrame> {
     v.Text(17, f.shm_socket);
     v.Bytes(18, f.shm_key);
     v.U64(19, f.next_batch);
+    v.U64(20, f.clock);
   }
 };
 
@@ -241,6 +242,7 @@ struct FieldsOf<PushReplyFrame> {
     v.U32(8, f.retry_after_ms);
     v.Text(9, f.reason);
     v.Enum(10, f.codec);
+    v.U64(11, f.clocks_ahead);
     v.Data(2047, f.tensor_data);
   }
 };

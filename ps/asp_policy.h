@@ -5,23 +5,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "ps/policy.h"
+#include "ps/at_once_policy.h"
 
 namespace weir {
 
 // Asynchronous: every push is a version of its own, committed at once. With a bound, one whose base
-// is more than `max_staleness` versions behind is stale. Slices are counted each on its own, so a
-// push must say ATOMICITY_SLICE. Holds nothing.
-class AspPolicy : public Policy {
+// is more than `max_staleness` versions behind is stale.
+class AspPolicy : public AtOncePolicy {
  public:
   explicit AspPolicy(std::optional<uint64_t> max_staleness) : max_staleness_(max_staleness) {}
 
   Admission Admit(uint32_t slice, uint64_t version, const PushTerms& push) const override;
-  FoldPlan Plan(uint32_t slice, const PushTerms& push) const override;
-  std::vector<PushTerms> Take(uint32_t slice, const PushTerms& push, const FoldPlan& plan,
-                              Buffer sum) override;
   std::string WaitsFor(uint32_t slice, uint64_t version) const override;
 
  private:

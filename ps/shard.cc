@@ -42,14 +42,29 @@ absl::Status CheckLimits(const ShardLimits& limits) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMode(const ShardOptions& options) {
+  switch (options.mode) {
+    case ConsistencyMode::kBsp:
+    case ConsistencyMode::kAsp:
+      return absl::OkStatus();
+    case ConsistencyMode::kSsp:
+      if (!options.max_staleness.has_value())
+        return absl::InvalidArgumentError("ssp without max_staleness");
+      if (options.workers >= 1 && options.workers <= options.limits.max_workers)
+        return absl::OkStatus();
+      return absl::InvalidArgumentError(absl::StrCat("workers is ", options.workers,
+                                                     ", not between 1 and max_workers, ",
+                                                     options.limits.max_workers));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown mode ", static_cast<uint32_t>(options.mode)));
+}
+
 }  // namespace
 
 absl::Status ValidateShardOptions(const ShardOptions& options) {
   if (absl::Status status = CheckLimits(options.limits); !status.ok()) return status;
-  if (options.mode != ConsistencyMode::kBsp && options.mode != ConsistencyMode::kAsp) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unknown mode ", static_cast<uint32_t>(options.mode)));
-  }
+  if (absl::Status status = CheckMode(options); !status.ok()) return status;
   if (options.gradient_shards < 1 || options.gradient_shards > kMaxParts) {
     return absl::InvalidArgumentError(absl::StrCat("gradient_shards is ", options.gradient_shards,
                                                    ", not between 1 and ", kMaxParts));
@@ -61,7 +76,9 @@ absl::Status ValidateShardOptions(const ShardOptions& options) {
 uint64_t StatedMaxRequests(const ShardOptions& options, uint64_t slices) {
   constexpr uint64_t kSpare = 16;  // for what is not of a slice
   const uint64_t given = options.limits.max_requests;
-  if (options.mode != ConsistencyMode::kBsp) return given;
+  if (options.mode == ConsistencyMode::kAsp) return given;
+  if (options.mode == ConsistencyMode::kSsp)
+    return std::max(given, std::min(2 * slices + kSpare, kMostRequests));
   // A contiguous range of parts has at most two maximal blocks on each level of the tree.
   uint64_t blocks = 0;
   for (uint64_t parts = 1; parts < options.gradient_shards; parts *= 2) blocks += 2;
@@ -76,7 +93,8 @@ Shard::Core::Core(ShardOptions options, BufferPool* pool)
       epoch_(options_.epoch),
       max_requests_(StatedMaxRequests(options_, 0)),
       ledger_(options_.limits.max_workers, options_.limits.max_requests),
-      sessions_(SessionOptions(options_.limits)) {}
+      sessions_(SessionOptions(options_.limits)),
+      clocks_(options_.workers) {}
 
 bool Shard::Core::Begin(absl::Time now, Effects* effects) {
   now_ = now;
@@ -182,13 +200,16 @@ void Shard::Core::OnJobDone(uint64_t job, const JobResult& result) {
 }
 
 void Shard::Core::OnRoster(const Roster& roster) {
-  if (roster.generation <= roster_.generation) return;
-  roster_ = roster;
+  clocks_.SetRoster(roster);
+  if (ssp_ != nullptr) ServeReads();
 }
 
 void Shard::Core::OnTick() {
   for (const WaitingList::Expired& waiter : waiting_.TakeExpired(now_)) {
-    std::string reason = policy_->WaitsFor(waiter.slice, store_[waiter.slice].version);
+    const ClockedRead* read = waiter.request.clocked.get();
+    std::string reason = read != nullptr
+                             ? ssp_->WhyWaiting(waiter.slice, ReadingClock(*read, waiter.slice))
+                             : policy_->WaitsFor(waiter.slice, store_[waiter.slice].version);
     if (!waiter.push.has_value()) {
       Error(waiter.request, Outcome::kPending, std::move(reason));
       continue;
@@ -229,7 +250,9 @@ ShardStatus Shard::Core::status() const {
   } else if (store_.size() > 0) {
     const uint32_t least = store_.Least();
     status.step = store_[least].version;
-    status.waits_for = policy_->WaitsFor(least, status.step);
+    if (ssp_ != nullptr) status.step = clocks_.SlowestClaim().value_or(ClockTable::Slowest()).clock;
+    if (ssp_ == nullptr || waiting_.size() > 0)
+      status.waits_for = policy_->WaitsFor(least, status.step);
   }
   return status;
 }

@@ -24,7 +24,7 @@
 namespace weir {
 
 // Values are those of weir.v1.Mode.
-enum class ConsistencyMode : uint32_t { kBsp = 1, kAsp = 2 };
+enum class ConsistencyMode : uint32_t { kBsp = 1, kAsp = 2, kSsp = 3 };
 
 // The bounds that a shard states in its answer to hello, and its own. Each is at least 1.
 struct ShardLimits {
@@ -46,8 +46,10 @@ struct ShardOptions {
   JobId job_id{};
   std::string job_token;  // empty: none is asked for
   ConsistencyMode mode = ConsistencyMode::kBsp;
-  std::optional<uint64_t> max_staleness;  // asp: versions; not set: any
-  uint32_t gradient_shards = 1;           // bsp: G
+  // asp: versions; not set: any. ssp, where it must be set: clocks.
+  std::optional<uint64_t> max_staleness;
+  uint32_t workers = 1;          // ssp: ranks 0 to workers - 1 count until a roster says who does
+  uint32_t gradient_shards = 1;  // bsp: G
   OptimizerSpec optimizer;
   ScheduleSpec schedule;  // the learning rate by step (bsp) or version (asp);
                           // optimizer.learning_rate is not used
@@ -114,7 +116,7 @@ struct ShardStatus {
   // Its lease is over: it acknowledges nothing any more, for good.
   bool lapsed = false;
   uint64_t epoch = 0;
-  uint64_t step = 0;  // the least version of its slices
+  uint64_t step = 0;  // the least version of its slices; ssp: the steps that all have finished
   // For people; empty: nobody. While it serves a sentence ("step 3 waits for part 1"), before it
   // what is missing ("the first weights of 84 slices").
   std::string waits_for;
@@ -226,8 +228,9 @@ inline constexpr uint64_t kMostRequests = 131072;
 
 // The max_requests that a shard of `slices` slices states. A push of bsp keeps its request until
 // its step commits, so a worker that pushes every slice of all its blocks, and waits for every
-// slice of the next step, must not run out: else it waits for others that wait for it. So
-// options.limits.max_requests, or more if bsp needs more, up to kMostRequests.
+// slice of the next step, must not run out: else it waits for others that wait for it. In ssp so
+// does one that reads every slice, twice at once, while pushes of it are still to be sent. So
+// options.limits.max_requests, or more if the mode needs more, up to kMostRequests.
 uint64_t StatedMaxRequests(const ShardOptions& options, uint64_t slices);
 
 }  // namespace weir

@@ -12,10 +12,12 @@
 #include <utility>
 #include <vector>
 
+#include "ps/clock_table.h"
 #include "ps/policy.h"
 #include "ps/session_table.h"
 #include "ps/shard.h"
 #include "ps/slice_store.h"
+#include "ps/ssp_policy.h"
 #include "ps/waiting_list.h"
 
 namespace weir {
@@ -23,6 +25,7 @@ namespace weir {
 // The parts of a shard and what ties them together; private to ps/shard*.cc. By concern:
 //   shard.cc          events in: dispatch, sessions, ticks, status
 //   shard_answer.cc   frames out: answers, refusals, credits, closes
+//   shard_clocks.cc   ssp: clocks, and the reads that wait for the slowest
 //   shard_cut.cc      cuts: what a checkpoint is made of
 //   shard_install.cc  layouts and first weights
 //   shard_lease.cc    what becomes of it when its lease is over
@@ -125,6 +128,7 @@ class Shard::Core {
   // shard_install.cc
   absl::Status CheckInstall(const Layout& layout) const;
   absl::Status CheckInitWeights(const Layout& layout) const;
+  void MakePolicy();
   absl::Status CheckRestore(const Layout& layout, const ShardRestore& restore) const;
   void RestoreWorkers(const std::vector<CutWorker>& workers);
   void AbandonEpoch();
@@ -167,6 +171,27 @@ class Shard::Core {
                         const SliceValues& values);
   void AnswerWithout(const RequestRef& request, uint32_t slice, bool stale);
 
+  // shard_clocks.cc
+  // ssp: INVALID_ARGUMENT: no worker has finished so many steps.
+  absl::Status CheckClock(uint64_t step) const;
+  // ssp: the session's worker says that it has finished `clock` steps.
+  void Claim(const Session& session, uint64_t clock);
+  // What reads of the slice wait for: its version; ssp: the clock of the slowest there.
+  uint64_t Reached(uint32_t slice) const;
+  // Answers the reads that wait for no more than that.
+  void ServeReads(uint32_t slice);
+  void ServeReads();  // of all slices
+  // ssp: reads at the clock named, or that the worker is known to be at.
+  void ReadByClock(const Session& session, const RequestRef& request,
+                   const std::vector<uint32_t>& slices, PullCondition condition, uint64_t version);
+  // At which clock it reads the slice.
+  uint64_t ReadingClock(const ClockedRead& read, uint32_t slice) const;
+  void ReadWhenDue(const RequestRef& request, uint32_t slice);
+  // ssp: whether the answer of a push may bring values: else its worker asks for them, and waits.
+  bool BringsValues(const RequestRef& request, uint32_t slice, const PushReplyFrame& reply);
+  // ssp: of a push of `step` before the slowest.
+  uint64_t ClocksAhead(uint32_t slice, uint64_t step) const;
+
   // shard_push.cc
   void OnPush(Session* session, const RequestRef& request, PushFrame frame);
   absl::StatusOr<uint32_t> CheckPushTarget(const Session& session, const PushFrame& frame) const;
@@ -175,6 +200,7 @@ class Shard::Core {
   void Advance(uint32_t slice);
   void Consider(uint32_t slice, Push push);
   void Admit(uint32_t slice, Push push);
+  void EndUnadmitted(uint32_t slice, Push push, Admission admission);
   void Attach(uint32_t slice, Push push);
   void Start(uint32_t slice, Push push);
   void StartJob(uint32_t slice, Push push, FoldPlan plan);
@@ -207,6 +233,7 @@ class Shard::Core {
   std::string failure_;
   SliceStore store_;
   std::unique_ptr<Policy> policy_;
+  SspPolicy* ssp_ = nullptr;             // policy_, in ssp
   std::vector<Lane> lanes_;              // by slice
   std::map<uint64_t, Running> running_;  // by job
   WaitingList waiting_;
@@ -221,7 +248,7 @@ class Shard::Core {
   PushLedger ledger_;
   SessionTable sessions_;
   std::map<uint64_t, WorkerNote> notes_;  // by worker; as many as the ledger knows
-  Roster roster_;                         // generation 0: none has been told
+  ClockTable clocks_;                     // ssp; its clocks are of the present epoch
   ShardTotals totals_;
 };
 

@@ -57,6 +57,7 @@ void Shard::Core::HandOutCut() {
     cut.worker = worker;
     cut.incarnation = ledger_.newest(worker);
     cut.next_batch = ledger_.next_batch(worker);
+    cut.clock = clocks_.furthest(worker);
     const auto note = notes_.find(worker);
     if (note != notes_.end()) {
       cut.state_sequence = note->second.state_sequence;

@@ -29,12 +29,6 @@ Payload PartOf(const Payload& whole, size_t begin, size_t bytes) {
   return part;
 }
 
-std::unique_ptr<Policy> MakePolicy(const ShardOptions& options, size_t slices) {
-  if (options.mode == ConsistencyMode::kAsp)
-    return std::make_unique<AspPolicy>(options.max_staleness);
-  return std::make_unique<BspPolicy>(options.gradient_shards, slices);
-}
-
 }  // namespace
 
 absl::Status Shard::Core::Install(const Layout& layout, const ShardRestore* restore) {
@@ -45,7 +39,7 @@ absl::Status Shard::Core::Install(const Layout& layout, const ShardRestore* rest
   epoch_ = layout.epoch;  // who is told that it has moved is told where to
   if (installed_) AbandonEpoch();
   store_ = SliceStore(layout, options_.shard);
-  policy_ = MakePolicy(options_, store_.size());
+  MakePolicy();
   lanes_ = std::vector<Lane>(store_.size());
   max_requests_ = StatedMaxRequests(options_, store_.size());
   for (const uint64_t session : sessions_.ToldFewerRequests(max_requests_)) {
@@ -62,6 +56,24 @@ absl::Status Shard::Core::Install(const Layout& layout, const ShardRestore* rest
   for (uint32_t slice = 0; slice < store_.size(); ++slice)
     StartInit(slice, restore == nullptr ? nullptr : &restore->slices[slice]);
   return absl::OkStatus();
+}
+
+void Shard::Core::MakePolicy() {
+  ssp_ = nullptr;
+  switch (options_.mode) {
+    case ConsistencyMode::kBsp:
+      policy_ = std::make_unique<BspPolicy>(options_.gradient_shards, store_.size());
+      return;
+    case ConsistencyMode::kAsp:
+      policy_ = std::make_unique<AspPolicy>(options_.max_staleness);
+      return;
+    case ConsistencyMode::kSsp:
+      clocks_.Begin(store_.size());
+      auto ssp = std::make_unique<SspPolicy>(*options_.max_staleness, &clocks_);
+      ssp_ = ssp.get();
+      policy_ = std::move(ssp);
+      return;
+  }
 }
 
 absl::Status Shard::Core::CheckRestore(const Layout& layout, const ShardRestore& restore) const {
@@ -100,6 +112,7 @@ void Shard::Core::RestoreWorkers(const std::vector<CutWorker>& workers) {
   }
   for (const CutWorker& worker : workers) {
     ledger_.Restore(worker.worker, worker.incarnation, worker.next_batch);
+    if (ssp_ != nullptr) clocks_.Claim(worker.worker, worker.clock);
     WorkerNote& note = notes_[worker.worker];
     note.state_sequence = worker.state_sequence;
     note.state = worker.state;

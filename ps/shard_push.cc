@@ -52,6 +52,7 @@ void Shard::Core::OnPush(Session* session, const RequestRef& request, PushFrame 
     if (!status.ok()) return Close(session, std::move(status));
   }
   ledger_.Confirm(session->worker, session->incarnation, frame.lowest_pending);
+  Claim(*session, frame.step);
   lanes_[*slice].queue.push_back(std::move(push));
   Advance(*slice);
 }
@@ -77,6 +78,7 @@ absl::StatusOr<uint32_t> Shard::Core::CheckPushTarget(const Session& session,
                                                    " is above the push's own sequence ",
                                                    frame.sequence));
   }
+  if (absl::Status clock = CheckClock(frame.step); !clock.ok()) return clock;
   const absl::StatusOr<uint32_t> tensor = store_.FindTensor(frame.layer_name, frame.tensor_id);
   if (!tensor.ok()) return tensor.status();
   absl::Status values = CheckValuesCodec(*tensor, frame.values_codec);
@@ -149,6 +151,10 @@ void Shard::Core::Consider(uint32_t slice, Push push) {
 void Shard::Core::Admit(uint32_t slice, Push push) {
   Admission admission = policy_->Admit(slice, store_[slice].version, push.terms);
   if (admission.kind == Admission::Kind::kTake) return Start(slice, std::move(push));
+  EndUnadmitted(slice, std::move(push), std::move(admission));
+}
+
+void Shard::Core::EndUnadmitted(uint32_t slice, Push push, Admission admission) {
   ReleasePayload(&push);
   switch (admission.kind) {
     case Admission::Kind::kAttach:
@@ -250,6 +256,12 @@ void Shard::Core::FinishJob(Running running, const JobResult& result) {
   if (result.fault != JobFault::kNone) {
     return EndPush(slice, push, Outcome::kInvalid, JobFaultSentence(result.fault));
   }
+  if (ssp_ !=
+      nullptr) {  // its worker may have said more, or a slower one have come back, meanwhile
+    Admission again = policy_->Admit(slice, store_[slice].version, push.terms);
+    if (again.kind != Admission::Kind::kTake)
+      return EndUnadmitted(slice, std::move(push), std::move(again));
+  }
   Take(std::move(running));
 }
 
@@ -277,11 +289,10 @@ void Shard::Core::Commit(Running* running, const std::vector<PushTerms>& pushes)
     PushReplyFrame reply;
     reply.outcome = Outcome::kApplied;
     reply.version = version;
+    reply.clocks_ahead = ClocksAhead(slice, terms.step);
     AnswerPush(*request, slice, terms.id.sequence, std::move(reply));
   }
-  for (const WaitingList::Read& read : waiting_.TakeReads(slice, version)) {
-    Read(read.request, slice, PullCondition::kStep, read.version);
-  }
+  ServeReads(slice);
 }
 
 void Shard::Core::EndPush(uint32_t slice, const Push& push, Outcome outcome, std::string reason) {
@@ -316,7 +327,7 @@ void Shard::Core::AnswerPush(const RequestRef& request, uint32_t slice, uint64_t
   const Outcome ended = reply.outcome == Outcome::kDuplicate ? reply.first : reply.outcome;
   const bool is_final =
       ended == Outcome::kApplied || ended == Outcome::kStale || ended == Outcome::kInvalid;
-  if (request.want_values && is_final) {
+  if (request.want_values && is_final && BringsValues(request, slice, reply)) {
     // What the push has made, if that is still here, else the newest; `version` always names the
     // values beside it.
     SliceValues values;

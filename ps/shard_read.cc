@@ -62,8 +62,10 @@ absl::StatusOr<std::pair<uint32_t, uint32_t>> Shard::Core::CheckPull(const Sessi
     return absl::InvalidArgumentError(
         absl::StrCat("unsupported condition ", static_cast<int>(pull.condition)));
   }
-  if (pull.condition == PullCondition::kStep && options_.mode != ConsistencyMode::kBsp) {
-    return absl::InvalidArgumentError("CONDITION_STEP is of bsp; this job runs in asp");
+  if (pull.condition == PullCondition::kStep) {
+    if (options_.mode == ConsistencyMode::kAsp)
+      return absl::InvalidArgumentError("CONDITION_STEP is of bsp and ssp; this job runs in asp");
+    if (absl::Status clock = CheckClock(pull.version); !clock.ok()) return clock;
   }
   if (session.role == SessionRole::kWorker && pull.worker_id != 0 &&
       pull.worker_id != session.worker) {
@@ -99,9 +101,12 @@ void Shard::Core::OnPull(Session* session, const RequestRef& request, const Pull
 }
 
 void Shard::Core::OnSync(Session* session, const RequestRef& request, const SyncFrame& sync) {
-  if (sync.at_step && options_.mode != ConsistencyMode::kBsp) {
-    return Error(request, Outcome::kInvalid, "a sync at a step is of bsp; this job runs in asp");
+  if (sync.at_step && options_.mode == ConsistencyMode::kAsp) {
+    return Error(request, Outcome::kInvalid,
+                 "a sync at a step is of bsp and ssp; this job runs in asp");
   }
+  if (absl::Status clock = CheckClock(sync.at_step ? sync.step : 0); !clock.ok())
+    return Error(request, Outcome::kInvalid, std::string(clock.message()));
   std::set<uint32_t> tensors;
   for (const uint32_t id : sync.tensor_ids) {
     const absl::StatusOr<uint32_t> known = store_.FindTensor("", id);
@@ -119,6 +124,7 @@ void Shard::Core::OnSync(Session* session, const RequestRef& request, const Sync
   }
   RequestRef asker = request;
   asker.encoded = sync.encoded;
+  asker.together = true;
   ReadAll(session, asker, slices, sync.at_step ? PullCondition::kStep : PullCondition::kAny,
           sync.step);
 }
@@ -131,6 +137,7 @@ void Shard::Core::ReadAll(Session* session, const RequestRef& request,
   absl::Status status =
       session->credits.AskFor(request.request_id, bytes, static_cast<uint32_t>(slices.size()));
   if (!status.ok()) return Close(session, std::move(status));
+  if (ssp_ != nullptr) return ReadByClock(*session, request, slices, condition, version);
   for (const uint32_t slice : slices) Read(request, slice, condition, version);
 }
 

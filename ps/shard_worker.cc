@@ -14,6 +14,7 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
     return Close(session, std::move(status));
   }
   if (hello.role == SessionRole::kWorker) {
+    const bool is_successor = hello.incarnation > ledger_.newest(hello.worker_id);
     const PushLedger::Standing standing = ledger_.Enter(hello.worker_id, hello.incarnation);
     if (standing == PushLedger::Standing::kFenced) {
       return Close(session,
@@ -27,6 +28,7 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
                    absl::ResourceExhaustedError(absl::StrCat(
                        "this shard knows ", options_.limits.max_workers, " workers, its limit")));
     }
+    if (is_successor) clocks_.Enter(hello.worker_id);
   }
   absl::StatusOr<std::optional<uint64_t>> replaced = sessions_.Enter(session, hello);
   if (!replaced.ok()) return Close(session, replaced.status());
@@ -52,6 +54,7 @@ void Shard::Core::OnHello(Session* session, const RequestRef& request, const Hel
     reply.last_sequence = ledger_.last(hello.worker_id).sequence;
     reply.last_batch = ledger_.last(hello.worker_id).batch;
     reply.next_batch = ledger_.next_batch(hello.worker_id);
+    reply.clock = clocks_.claimed(hello.worker_id);
   }
   reply.has_max_staleness = options_.max_staleness.has_value();
   reply.max_staleness = options_.max_staleness.value_or(0);
@@ -72,6 +75,9 @@ void Shard::Core::OnLeave(Session* session, const RequestRef& request) {
   note.has_left = true;
   note.left_incarnation = session->incarnation;
   Finish(request, LeaveReplyFrame());
+  if (ssp_ == nullptr) return;
+  clocks_.Leave(session->worker);
+  ServeReads();
 }
 
 void Shard::Core::OnPutState(Session* session, const RequestRef& request,

@@ -21,8 +21,8 @@ void WaitingList::Erase(std::map<Key, Waiter>::iterator it) {
   requests_.erase(it);
 }
 
-void WaitingList::AddRead(const RequestRef& request, uint32_t slice, uint64_t version) {
-  const ReadKey read(slice, version, arrivals_++);
+void WaitingList::AddRead(const RequestRef& request, uint32_t slice, uint64_t awaited) {
+  const ReadKey read(slice, awaited, arrivals_++);
   Find(request).reads.insert(read);
   reads_.emplace(read, Key(request.session, request.request_id));
 }
@@ -35,11 +35,11 @@ std::optional<RequestRef> WaitingList::AddPush(const RequestRef& request, uint32
   return previous;
 }
 
-std::vector<WaitingList::Read> WaitingList::TakeReads(uint32_t slice, uint64_t version) {
+std::vector<WaitingList::Read> WaitingList::TakeReads(uint32_t slice, uint64_t reached) {
   std::vector<Read> taken;
   auto it = reads_.lower_bound({slice, 0, 0});
   while (it != reads_.end() && std::get<0>(it->first) == slice &&
-         std::get<1>(it->first) <= version) {
+         std::get<1>(it->first) <= reached) {
     const auto waiter = requests_.find(it->second);
     taken.push_back({waiter->second.request, std::get<1>(it->first)});
     waiter->second.reads.erase(it->first);
@@ -47,6 +47,11 @@ std::vector<WaitingList::Read> WaitingList::TakeReads(uint32_t slice, uint64_t v
     if (waiter->second.reads.empty()) Erase(waiter);
   }
   return taken;
+}
+
+bool WaitingList::HasRead(uint32_t slice) const {
+  const auto it = reads_.lower_bound({slice, 0, 0});
+  return it != reads_.end() && std::get<0>(it->first) == slice;
 }
 
 std::optional<RequestRef> WaitingList::TakePush(uint32_t slice, const PushId& id) {

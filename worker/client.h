@@ -34,7 +34,7 @@ struct ClientOptions {
   uint32_t lane = 0;
   Transport transport = Transport::kAuto;  // as the job, or the caller, wants it
   std::string host_key;                    // of this process; see core/host_key.h
-  bool bsp = true;                         // the job's mode; false: asp
+  Mode mode = Mode::kBsp;                  // the job's
   uint64_t session_nonce = 1;              // of the first session; each later one is greater by one
   uint64_t seed = 0;                       // of the jitter of back-off
   absl::Duration default_deadline = absl::Seconds(60);

@@ -68,6 +68,7 @@ void Client::Core::SetLayout(const Layout& layout) {
   refreshed_ = epoch_ == 0;
   epoch_ = layout.epoch;
   next_batch_ = 0;
+  clock_ = 0;
   has_layout_ = true;
   fetching_ = false;
   slices_ = SliceIndex(layout);
@@ -90,6 +91,7 @@ void Client::Core::SetLayout(const Layout& layout) {
 PullResult Client::Core::MakePullResult(ClientCall& call) const {
   PullResult result;
   result.next_batch = next_batch_;
+  result.clock = clock_;
   result.lent = std::move(call.lent);
   result.not_modified = call.not_modified;
   result.stale = call.stale;

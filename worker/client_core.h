@@ -216,11 +216,14 @@ class Client::Core {
 
   ClientCall* FindCall(const ClientRequest& request);
 
+  bool bsp() const { return options_.mode == Mode::kBsp; }
+
   const ClientOptions options_;
   BufferPool* const pool_;
   Backoff backoff_;
   Sequences sequences_;
   uint64_t next_batch_ = 0;  // as PullResult::next_batch; of this epoch
+  uint64_t clock_ = 0;       // as PullResult::clock; of this epoch
   GradientEncoder encoder_;
 
   // Of the event being handled.

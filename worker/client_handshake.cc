@@ -83,7 +83,7 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
                        absl::StrCat(ShardName(shard), " speaks protocol ", hello->protocol,
                                     ", this worker ", kProtocol)));
   }
-  const uint32_t mode = options_.bsp ? 1 : 2;  // weir.v1.Mode
+  const uint32_t mode = static_cast<uint32_t>(options_.mode);  // values are those of weir.v1.Mode
   if (hello->mode != mode) {
     return Fail(Status(StatusCode::kFailedPrecondition,
                        absl::StrCat(ShardName(shard), " runs mode ", hello->mode,
@@ -97,6 +97,7 @@ void Client::Core::OnHelloReply(size_t shard, const ServerFrame& frame) {
   session.max_wait_ms = hello->max_wait_ms;
   sequences_.Seen(hello->last_sequence);
   next_batch_ = std::max(next_batch_, hello->next_batch);
+  clock_ = std::max(clock_, hello->clock);
   session.max_frame_bytes = hello->max_frame_bytes;
   session.bind_first = 0;
   SendBind(session, shard);

@@ -191,7 +191,7 @@ Status Client::Core::PlanSync(uint64_t id, ClientCall& call) {
   for (size_t shard = 0; shard < requests.size(); ++shard) {
     const uint64_t limit = sessions_[shard].credits.max_reply_bytes();
     if (requests[shard].need.reply_bytes <= limit) continue;
-    if (call.pull_options.step) {  // a step's weights are a cut however they are asked for
+    if (call.pull_options.step && bsp()) {  // a step's weights are a cut however they are asked for
       AskPulls(id, call);
       return Status();
     }
@@ -226,10 +226,10 @@ Status Client::Core::CutPush(ClientCall& call) {
       ClientPiece piece;
       piece.entry = entry;
       piece.slice = range->first + i;
-      piece.base = options_.bsp         ? call.push_options.step
+      piece.base = bsp()                ? call.push_options.step
                    : !push.base.empty() ? push.base[i]
                                         : delivered_[piece.slice];
-      if (!options_.bsp && piece.base == kNever) {
+      if (!bsp() && piece.base == kNever) {
         return Status(
             StatusCode::kInvalidArgument,
             absl::StrCat("tensor ", push.tensor,
@@ -262,7 +262,7 @@ Status Client::Core::CheckNamedOnce(const ClientCall& call) const {
 // worker's other blocks are in too: those that do not fit beside the first would wait until the
 // deadline.
 Status Client::Core::CheckStepFits(const ClientCall& call, std::set<uint64_t>* others) const {
-  if (!options_.bsp) return Status();
+  if (!bsp()) return Status();
   std::vector<uint64_t> here(sessions_.size());
   for (const ClientPiece& piece : call.pieces) ++here[slices_.slice(piece.slice).shard];
   std::vector<uint64_t> beside;  // requests of the same step by shard, counted when it may matter

@@ -174,6 +174,7 @@ void Client::Core::OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFra
   ClientPiece& piece = call->pieces[request.piece];
   piece.outcome.outcome = static_cast<PushOutcome>(reply.outcome);
   piece.outcome.version = reply.version;
+  piece.outcome.clocks_ahead = reply.clocks_ahead;
   if (reply.outcome == Outcome::kDuplicate)
     piece.outcome.first = static_cast<PushOutcome>(reply.first);
   if (reply.outcome == Outcome::kInvalid && call->reason.empty()) call->reason = reply.reason;
@@ -189,7 +190,7 @@ void Client::Core::OnPushFinal(uint64_t id, ClientRequest& request, PushReplyFra
 }
 
 // The push is over but its answer brought no values: in bsp the weights that the next step reads
-// are pulled, else the newest.
+// are pulled, else the newest; in ssp as soon as the worker may read them.
 void Client::Core::FollowWithPull(uint64_t id, ClientRequest& request) {
   ClientCall& call = calls_.at(request.call);
   ClientRequest pull;
@@ -197,7 +198,7 @@ void Client::Core::FollowWithPull(uint64_t id, ClientRequest& request) {
   pull.order = request.order;
   pull.shard = request.shard;
   pull.need.reply_bytes = slices_.values_bytes(request.order);
-  if (options_.bsp && call.pieces[request.piece].outcome.ended() != PushOutcome::kStale) {
+  if (bsp() && call.pieces[request.piece].outcome.ended() != PushOutcome::kStale) {
     pull.condition = PullCondition::kStep;
     pull.version = call.push_options.step + 1;
   }

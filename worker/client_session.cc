@@ -316,7 +316,7 @@ PushFrame Client::Core::MakePush(const ClientRequest& request, SendEffect* send)
   push.sequence = call.sequence;
   push.lowest_pending = sequences_.lowest_pending();
   push.base_version = piece.base;
-  push.atomicity = options_.bsp ? Atomicity::kAll : Atomicity::kSlice;
+  push.atomicity = bsp() ? Atomicity::kAll : Atomicity::kSlice;
   push.offset = slice.offset;
   push.count = slice.count;
   push.step = options.step;

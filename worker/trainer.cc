@@ -46,12 +46,12 @@ std::vector<TensorPush> Trainer::AllGradients(const GradientSet* gradient) const
 
 Result<TrainReport> Trainer::Run() {
   Status status = Refresh();
-  if (!bsp()) step_ = next_batch_;
+  if (worker_.job().mode == Mode::kAsp) step_ = next_batch_;
   report_.first_step = step_;
   worker_.Progress(step_, steps_);
   while (status.ok() && step_ < steps_) {
     StepLoss loss;
-    status = bsp() ? BspStep(&loss) : AspStep(&loss);
+    status = bsp() ? BspStep(&loss) : AloneStep(&loss);
     if (status.code() == StatusCode::kAborted && !model_failed_) {
       // The job went on without us, or to another epoch: join it where it is.
       status = Refresh();
@@ -76,10 +76,11 @@ Status Trainer::Refresh() {
   while (true) {
     Result<PullResult> all = worker_.Sync(AllWeights());
     if (!all.ok()) {
-      if (all.status().code() == StatusCode::kAborted)
+      if (all.status().code() == StatusCode::kAborted || Waits(all.status()))
         continue;  // moved once more; ends with the worker
       return all.status();
     }
+    if (ssp()) step_ = all->clock;
     if (!bsp()) {
       next_batch_ = all->next_batch;
       return Status();
@@ -220,7 +221,7 @@ Result<PartResult> Trainer::ComputeAll(GradientSet* gradient) {
   return total;
 }
 
-Status Trainer::AspStep(StepLoss* loss) {
+Status Trainer::AloneStep(StepLoss* loss) {
   Result<std::unique_ptr<GradientSet>> taken = sums_.Take();
   if (!taken.ok()) return taken.status();
   std::unique_ptr<GradientSet> gradient = std::move(*taken);  // of a failed push: not used again
@@ -233,7 +234,9 @@ Status Trainer::AspStep(StepLoss* loss) {
   options.step = step_;
   options.batch = step_;
   std::vector<TensorPush> pushes = AllGradients(gradient.get());
-  while (options.examples != 0) {
+  // Without examples there is nothing to push; but in ssp the others wait to hear of the step's
+  // end.
+  while (options.examples != 0 || ssp()) {
     Result<PushResult> result = PushUntilEnded(pushes, options);
     if (!result.ok()) return result.status();
     Count(*result);
@@ -272,6 +275,10 @@ Result<PushResult> Trainer::PushUntilEnded(std::vector<TensorPush> pushes,
   }
 }
 
+bool Trainer::Waits(const Status& status) const {
+  return ssp() && status.code() == StatusCode::kDeadlineExceeded;
+}
+
 Status Trainer::Refused(const PushResult& result) const {
   if (!result.ended(PushOutcome::kInvalid)) return Status();
   std::string reason =
@@ -290,7 +297,7 @@ void Trainer::Count(const PushResult& result) {
   for (const SliceOutcome& slice : result.slices) {
     if (slice.outcome != PushOutcome::kApplied) continue;
     ++applied_slices_;
-    staleness_sum_ += slice.version - 1 - slice.base_version;
+    staleness_sum_ += ssp() ? slice.clocks_ahead : slice.version - 1 - slice.base_version;
   }
 }
 
@@ -302,7 +309,7 @@ void Trainer::Tell(const StepLoss& loss) {
   (void)worker_.Report("examples", static_cast<double>(report_.examples));
   (void)worker_.Report("examples_recomputed", static_cast<double>(report_.examples_recomputed));
   if (applied_slices_ == 0) return;
-  (void)worker_.Report("staleness",
+  (void)worker_.Report(ssp() ? "clocks_ahead" : "staleness",
                        static_cast<double>(staleness_sum_) / static_cast<double>(applied_slices_));
   applied_slices_ = staleness_sum_ = 0;
 }
@@ -311,6 +318,7 @@ Status Trainer::EvaluateNow() {
   if (worker_.job().rank != 0) return Status();
   if (!bsp()) {  // the others go on pushing: what is there now
     Result<PullResult> pulled = worker_.Pull(AllWeights());
+    while (Waits(pulled.status())) pulled = worker_.Pull(AllWeights());
     if (!pulled.ok()) return pulled.status();
   }
   Result<Evaluation> evaluation = model_.Evaluate(weight_views_);

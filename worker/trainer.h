@@ -41,10 +41,11 @@ class Trainer {
   };
 
   // Brings the weights anew. Sets step_ to the step that they are for, in bulk synchronous
-  // training.
+  // training; to this worker's clock, in ssp.
   Status Refresh();
   Status BspStep(StepLoss* loss);
-  Status AspStep(StepLoss* loss);
+  // Of asp and ssp.
+  Status AloneStep(StepLoss* loss);
   // One part's gradient, clipped.
   Result<PartResult> Compute(uint32_t part, GradientSet* gradient);
   // Starts the push of a block; the last one brings the new weights.
@@ -54,15 +55,19 @@ class Trainer {
   // Waits for the blocks and, if they did not bring them, for the new weights.
   Status FinishStep();
   Status WaitForStep();
-  // The gradient of all own parts together, for asp.
+  // The gradient of all own parts together, for asp and ssp.
   Result<PartResult> ComputeAll(GradientSet* gradient);
   Result<PushResult> PushUntilEnded(std::vector<TensorPush> pushes, const PushOptions& options);
   Status Refused(const PushResult& result) const;
   void Count(const PushResult& result);
   void Tell(const StepLoss& loss);
   Status EvaluateNow();
+  // True: a call that waits for the slowest of ssp has come to its deadline. It is made again, for
+  // as long as the worker belongs to the job.
+  bool Waits(const Status& status) const;
 
   bool bsp() const { return worker_.job().mode == Mode::kBsp; }
+  bool ssp() const { return worker_.job().mode == Mode::kSsp; }
   std::vector<TensorPull> AllWeights() const;
   std::vector<TensorPush> AllGradients(const GradientSet* gradient) const;
 
@@ -81,7 +86,8 @@ class Trainer {
   uint64_t next_batch_ = 0;    // asp: as the last sync said
   uint64_t computed_ = 0;      // examples, recomputed ones included
   bool model_failed_ = false;  // the status is the model's, whatever its code
-  // Of the slices applied since it was last reported: how many, and their staleness in versions.
+  // Of the slices applied since it was last reported: how many, and how stale: in versions; in ssp,
+  // by how many clocks this worker was ahead.
   uint64_t applied_slices_ = 0;
   uint64_t staleness_sum_ = 0;
   TrainReport report_;

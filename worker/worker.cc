@@ -85,7 +85,7 @@ class ClusterWorker : public Worker {
     data.client.build_id = BuildId();
     data.client.transport = transport_;
     data.client.host_key = host_key_;
-    data.client.bsp = job_.mode == Mode::kBsp;
+    data.client.mode = job_.mode;
     data.client.session_nonce = static_cast<uint64_t>(absl::GetCurrentTimeNanos());
     data.client.seed = job_.incarnation * 1000003 + job_.rank;
     data.client.default_deadline = deadline_;
@@ -368,7 +368,7 @@ JobInfo MakeJobInfo(const v1::JoinReply& reply) {
   job.servers = settings.servers();
   job.shards = settings.shards();
   job.gradient_shards = settings.gradient_shards();
-  job.mode = settings.mode() == v1::MODE_ASP ? Mode::kAsp : Mode::kBsp;
+  job.mode = static_cast<Mode>(settings.mode());  // the values are the same; Connect has looked
   if (settings.has_max_staleness()) job.max_staleness = settings.max_staleness();
   job.seed = settings.seed();
   job.topology = settings.topology();
@@ -393,7 +393,7 @@ Result<std::unique_ptr<Worker>> Worker::Connect(const Options& options) {
   Result<v1::JoinReply> joined = Join(options, *token, coordinator.get());
   if (!joined.ok()) return joined.status();
   const uint32_t mode = joined->settings().mode();
-  if (mode != v1::MODE_BSP && mode != v1::MODE_ASP) {
+  if (mode != v1::MODE_BSP && mode != v1::MODE_ASP && mode != v1::MODE_SSP) {
     return Status(StatusCode::kUnimplemented,
                   absl::StrCat("the job's mode ", mode, " is not known to this build"));
   }

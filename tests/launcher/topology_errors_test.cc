@@ -147,8 +147,6 @@ INSTANTIATE_TEST_SUITE_P(
              "t.yaml:6:40: codec: tensors.b.push: onebit is not built yet; use int8\n"},
         Case{"CudaServers", "servers: {device: cuda}\n",
              "t.yaml:6:11: servers.device: cuda is not built yet; use cpu\n"},
-        Case{"BoundedClocks", "consistency: {mode: ssp, max_staleness: 2}\n",
-             "t.yaml:6:15: consistency.mode: ssp is not built yet; use bsp or asp\n"},
         Case{"OtherHosts", "hosts: [localhost, node7]\n",
              "t.yaml:6:1: hosts: 'node7' is another machine, which is not built yet; use "
              "localhost, or start "

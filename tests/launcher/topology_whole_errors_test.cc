@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(
             "QuorumOverAllParts",
             "version: 1\nconsistency: {mode: quorum, quorum: 5}\n"
             "train: {model: softmax, gradient_shards: 4, batch: 8, dataset: {format: synthetic}}\n",
-            "t.yaml:2:15: consistency.mode: quorum is not built yet; use bsp or asp\n"
+            "t.yaml:2:15: consistency.mode: quorum is not built yet; use bsp, ssp or asp\n"
             "t.yaml:2:29: consistency.quorum: 5 parts are more than the 4 of a step "
             "(train.gradient_shards)\n"},
         Case{"MomentumOfSgd",

@@ -87,7 +87,9 @@ uint64_t ShardHarness::Connect(uint64_t worker, uint64_t incarnation, uint64_t n
   hello.session_nonce = nonce;
   hello.lane = lane;
   const uint64_t session = Open();
-  Answers(session, Send(session, hello));
+  for (const ServerFrame& answer : Answers(session, Send(session, hello))) {
+    if (const auto* reply = std::get_if<HelloReplyFrame>(&answer.kind)) last_hello = *reply;
+  }
   return session;
 }
 
@@ -97,6 +99,12 @@ uint64_t ShardHarness::ConnectReader() {
   const uint64_t session = Open();
   Answers(session, Send(session, hello));
   return session;
+}
+
+void ShardHarness::Tell(const Roster& roster) {
+  Effects effects;
+  shard.OnRoster(roster, now, &effects);
+  Handle(std::move(effects));
 }
 
 void ShardHarness::Disconnect(uint64_t session) {
@@ -228,7 +236,7 @@ PushFrame ShardHarness::PushOf(uint64_t worker, uint64_t sequence, uint32_t slic
   push.sequence = sequence;
   push.base_version = snapshot.version;
   push.atomicity =
-      options_.shard.mode == ConsistencyMode::kAsp ? Atomicity::kSlice : Atomicity::kAll;
+      options_.shard.mode == ConsistencyMode::kBsp ? Atomicity::kAll : Atomicity::kSlice;
   push.offset = snapshot.spec.offset;
   push.count = snapshot.spec.count;
   push.step = snapshot.version;

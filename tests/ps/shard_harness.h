@@ -46,6 +46,8 @@ class ShardHarness {
   uint64_t ConnectReader();
   HelloFrame HelloOf(uint64_t worker) const;
   void Disconnect(uint64_t session);
+  // Tells the shard who counts.
+  void Tell(const Roster& roster);
 
   // Sends a frame of this kind with the shard's epoch; returns its request id, never used twice.
   uint64_t Send(uint64_t session, decltype(ClientFrame::kind) kind, uint32_t deadline_ms = 0);
@@ -97,6 +99,7 @@ class ShardHarness {
   std::vector<std::shared_ptr<const ShardCut>> cuts;  // handed out
   uint64_t last_released = 0;                         // push_bytes_released of the last frame
   uint64_t credit_frames = 0;
+  HelloReplyFrame last_hello;  // that Connect took out
 
  private:
   void Handle(Effects effects);

@@ -370,8 +370,16 @@ TEST(ShardOptionsTest, BadOptionsAreNamed) {
               HasSubstr("gradient_shards is 0"));
   EXPECT_THAT(error([](ShardOptions* o) { o->gradient_shards = 1u << 17; }),
               HasSubstr("gradient_shards"));
-  EXPECT_THAT(error([](ShardOptions* o) { o->mode = static_cast<ConsistencyMode>(3); }),
-              HasSubstr("mode 3"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->mode = static_cast<ConsistencyMode>(4); }),
+              HasSubstr("mode 4"));
+  EXPECT_THAT(error([](ShardOptions* o) { o->mode = ConsistencyMode::kSsp; }),
+              HasSubstr("ssp without max_staleness"));
+  EXPECT_THAT(error([](ShardOptions* o) {
+                o->mode = ConsistencyMode::kSsp;
+                o->max_staleness = 0;
+                o->workers = 0;
+              }),
+              HasSubstr("workers is 0"));
   EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_requests = 0; }),
               HasSubstr("max_requests is 0"));
   EXPECT_THAT(error([](ShardOptions* o) { o->limits.max_push_bytes = ~uint64_t{0}; }),

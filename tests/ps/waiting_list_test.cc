@@ -29,7 +29,7 @@ TEST(WaitingListTest, ReadsComeOutWhenTheirVersionIsThereInOrder) {
   ASSERT_EQ(four.size(), 2u);
   EXPECT_EQ(four[0].request.session, 2u);
   EXPECT_EQ(four[1].request.request_id, 2u);
-  EXPECT_EQ(four[1].version, 4u);
+  EXPECT_EQ(four[1].awaited, 4u);
   EXPECT_EQ(waiting.TakeReads(0, 5).size(), 1u);
   EXPECT_EQ(waiting.size(), 1u);
 }

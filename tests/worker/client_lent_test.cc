@@ -59,7 +59,7 @@ TEST_F(ClientLentTest, ValuesInPiecesArePutTogetherInABlock) {
 }
 
 TEST_F(ClientLentTest, APushPullIsLentTheNewValues) {
-  options_.bsp = false;
+  options_.mode = Mode::kAsp;
   hello_.mode = 2;
   Start();
   AnswerPull((Pull({{1, ViewB()}}), 0), 1, 0);

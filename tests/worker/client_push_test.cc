@@ -8,7 +8,7 @@ namespace {
 class ClientPushTest : public ClientHarness {
  protected:
   void UseAsp() {
-    options_.bsp = false;
+    options_.mode = Mode::kAsp;
     hello_.mode = 2;
   }
   uint64_t PushPullB(PushOptions options = {}) {

@@ -275,7 +275,7 @@ TEST_F(ClientSessionTest, MovedEndsTheCallsUnderWayAndAsksForANewerLayout) {
 }
 
 TEST_F(ClientSessionTest, NothingKnownOfAnOlderEpochIsUsedInTheNext) {
-  options_.bsp = false;
+  options_.mode = Mode::kAsp;
   hello_.mode = 2;
   Start();
   Pull({{1, ViewB()}});

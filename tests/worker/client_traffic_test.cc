@@ -20,7 +20,7 @@ constexpr size_t kSliceBytes = 16;
 class ClientTrafficTest : public ClientHarness {
  protected:
   ClientTrafficTest() {
-    options_.bsp = false;
+    options_.mode = Mode::kAsp;
     hello_.mode = 2;
     memory_ = registry_.Allocate(1024).value();
     for (int i = 0; i < 12; ++i) memory_->floats()[i] = static_cast<float>(i);

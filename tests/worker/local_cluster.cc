@@ -156,7 +156,8 @@ LocalCluster::LocalCluster(const Options& options) : options_(options) {
     ShardOptions shard;
     shard.shard = id;
     std::copy(kJob.begin(), kJob.end(), shard.job_id.begin());
-    shard.mode = options.mode == Mode::kBsp ? ConsistencyMode::kBsp : ConsistencyMode::kAsp;
+    shard.mode = static_cast<ConsistencyMode>(options.mode);  // both as weir.v1.Mode
+    shard.workers = options.workers;
     shard.max_staleness = options.max_staleness;
     shard.gradient_shards = options.gradient_shards;
     shard.optimizer = options.optimizer;
@@ -169,7 +170,7 @@ LocalCluster::LocalCluster(const Options& options) : options_(options) {
     client.job_id = kJob;
     client.worker_id = rank;
     client.incarnation = 1;
-    client.bsp = options.mode == Mode::kBsp;
+    client.mode = options.mode;
     client.seed = rank;
     nodes_.push_back(Node{std::make_unique<Client>(client, &pool_), {}});
   }

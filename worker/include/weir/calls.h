@@ -20,6 +20,14 @@ namespace weir {
 // element i of the view. A range [offset, offset + count), in elements, is made of whole slices, as
 // Worker::Slices lists them; count 0 means to the tensor's end.
 
+// When a push counts, and when a reader waits.
+enum class Mode {
+  kBsp = 1,  // bulk synchronous: a step commits when all its parts are in
+  kAsp = 2,  // asynchronous: a push commits at once, if its staleness is within the bound
+  kSsp = 3,  // stale synchronous, bounded by clocks: a push commits at once; a read waits while its
+             // worker is more than the bound of steps ahead of the slowest
+};
+
 // How long a call may take. Zero: Options::deadline. Every call ends by its deadline with
 // StatusCode::kDeadlineExceeded.
 using Deadline = std::chrono::milliseconds;
@@ -65,6 +73,9 @@ struct PullOptions {
   // Bulk synchronous training: the weights that this step reads; the call waits until they are
   // committed. A step older than the one before the current is StatusCode::kAborted: Sync, and go
   // on from the step that the versions name.
+  // kSsp: this worker's clock, the steps that it has finished: every push of earlier steps has
+  // ended. The newest values, as soon as the clock is within the bound; a call that names none goes
+  // by what the servers know of it.
   std::optional<uint64_t> step;
   // This version of each slice or none: a slice of another version counts as stale and its part of
   // the memory is unchanged.
@@ -91,6 +102,10 @@ struct PullResult {
   // those that had its place before, as far as the servers asked so far know; 0: none. Where a
   // worker that starts goes on: after a Sync of the whole model every server has been asked.
   uint64_t next_batch = 0;
+  // kSsp: how many steps this worker, or those that had its place before, has finished, as the
+  // servers asked so far know. There a worker that starts goes on; where the step was begun before,
+  // its push is a duplicate.
+  uint64_t clock = 0;
 };
 
 // The gradient of one tensor, or of a range of it.
@@ -116,7 +131,10 @@ struct PushOptions {
   // Bulk synchronous training: the step and the parts of its global batch. [first_part, first_part
   // + parts) must be one block of the fixed tree over the job's gradient_shards: a power of two of
   // parts, starting at a multiple of that power, or such a range cut off at the last part. One part
-  // always is one.
+  // always is one. kSsp: `step` is this worker's clock, the steps that it has finished, and says
+  // that all its pushes of earlier steps have ended. A slice takes one push a step; those that wait
+  // for this worker wait for every slice: push them all (0 examples: without gradient), or name the
+  // next step in a read.
   uint64_t step = 0;
   uint32_t first_part = 0;
   uint32_t parts = 1;
@@ -150,6 +168,7 @@ struct SliceOutcome {
   uint64_t base_version = 0;                  // that the gradient was computed from
   uint64_t version = 0;         // of the slice after this push, or, when stale, its current one
   uint64_t values_version = 0;  // PushPull: of the values now in `into`
+  uint64_t clocks_ahead = 0;    // kSsp, applied: of this worker before the slowest
 
   // How it ended, now or the first time. kPending: it is held.
   PushOutcome ended() const { return outcome == PushOutcome::kDuplicate ? first : outcome; }

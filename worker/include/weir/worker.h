@@ -57,11 +57,6 @@ struct Options {
   static Result<Options> FromEnvironment();
 };
 
-enum class Mode {
-  kBsp = 1,  // bulk synchronous: a step commits when all its parts are in
-  kAsp = 2,  // asynchronous: a push commits at once, if its staleness is within the bound
-};
-
 // The job that a Worker has joined. Fixed for the Worker's life.
 struct JobInfo {
   std::string name;
@@ -73,7 +68,8 @@ struct JobInfo {
   uint32_t shards = 0;
   uint32_t gradient_shards = 0;  // G: parts of a step's global batch
   Mode mode = Mode::kBsp;
-  std::optional<uint64_t> max_staleness;  // kAsp: versions; none: any push is admitted
+  // kAsp: versions; none: any push is admitted. kSsp: clocks, always set.
+  std::optional<uint64_t> max_staleness;
   uint64_t seed = 0;
   std::string topology;  // the resolved topology, as YAML
 };
