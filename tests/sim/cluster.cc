@@ -84,7 +84,8 @@ void Cluster::StartServer(uint32_t number) {
         if (!joined.ok()) return;
         const MemberId who{MemberRole::kServer, joined->rank, joined->incarnation};
         ShardNode* const shard = shards_[number].get();
-        BeatServer(shard, who);
+        shard->Tell(joined->roster);
+        BeatServer(shard, who, joined->roster.generation);
         coordinator_.GetLayout(
             who, absl::Minutes(1), 0,
             [this, shard](const absl::StatusOr<std::shared_ptr<const Layout>>& layout) {
@@ -95,13 +96,21 @@ void Cluster::StartServer(uint32_t number) {
       });
 }
 
-// Answers come before the next beat: calls of servers are not lost.
-void Cluster::BeatServer(ShardNode* shard, const MemberId& who) {
+// Calls of servers are not lost.
+void Cluster::BeatServer(ShardNode* shard, const MemberId& who, uint64_t roster) {
   HeartbeatEvent event;
   event.serving = shard->serving();
-  coordinator_.Heartbeat(who, event, [](const absl::StatusOr<HeartbeatAnswer>&) {});
-  world_->queue.After(event.serving ? kServerBeat : absl::Milliseconds(20),
-                      [this, shard, who] { BeatServer(shard, who); });
+  event.roster_generation = roster;
+  const absl::Duration pause = event.serving ? kServerBeat : absl::Milliseconds(20);
+  coordinator_.Heartbeat(
+      who, event, [this, shard, who, roster, pause](const absl::StatusOr<HeartbeatAnswer>& answer) {
+        uint64_t newest = roster;
+        if (answer.ok() && answer->roster.has_value()) {
+          newest = answer->roster->generation;
+          shard->Tell(*answer->roster);
+        }
+        world_->queue.After(pause, [this, shard, who, newest] { BeatServer(shard, who, newest); });
+      });
 }
 
 void Cluster::StartWorker(uint32_t rank) {

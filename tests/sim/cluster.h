@@ -47,7 +47,8 @@ class Cluster {
 
   // cluster.cc
   void StartServer(uint32_t shard);
-  void BeatServer(ShardNode* shard, const MemberId& who);
+  // `roster`: the generation that it knows.
+  void BeatServer(ShardNode* shard, const MemberId& who, uint64_t roster);
   void StartWorker(uint32_t rank);
   void Supervise();
   bool Done() const;

@@ -50,7 +50,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"fence", "fenced"}, Mutant{"epoch", "epoch"},
                       Mutant{"staleness", "staleness"}, Mutant{"poison", "poison"},
                       Mutant{"examples", "same bits"}, Mutant{"deadline", "deadline"},
-                      Mutant{"place", "membership"}, Mutant{"token", "hostile"}),
+                      Mutant{"place", "membership"}, Mutant{"token", "hostile"},
+                      Mutant{"clock_bound", "staleness"}, Mutant{"successor_clock", "staleness"},
+                      Mutant{"clock_sync", "staleness"}),
     [](const ::testing::TestParamInfo<Mutant>& param) { return param.param.name; });
 
 }  // namespace

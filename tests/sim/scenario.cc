@@ -68,9 +68,14 @@ ShardLimits DrawLimits(Random* random) {
 
 void DrawMode(Random* random, Scenario* scenario) {
   ShardOptions& shard = scenario->shard;
-  shard.mode = random->Chance(40) ? ConsistencyMode::kBsp : ConsistencyMode::kAsp;
+  const uint64_t mode = random->Below(100);
+  shard.mode = mode < 35   ? ConsistencyMode::kBsp
+               : mode < 65 ? ConsistencyMode::kSsp
+                           : ConsistencyMode::kAsp;
   shard.gradient_shards = static_cast<uint32_t>(random->Between(1, 9));
-  if (!scenario->bsp() && random->Chance(70)) shard.max_staleness = random->Between(0, 3);
+  shard.workers = scenario->workers;
+  if (scenario->ssp() || (!scenario->bsp() && random->Chance(70)))
+    shard.max_staleness = random->Between(0, 3);
 }
 
 std::vector<PlannedFault> DrawFaults(Random* random) {
@@ -130,9 +135,11 @@ Scenario MakeScenario(uint64_t seed) {
 }
 
 std::string Scenario::Describe() const {
-  std::string text =
-      absl::StrCat("seed ", seed, ": ", job.shards, " shards, ", workers, " workers, ",
-                   layout.slices.size(), " slices, ", bsp() ? "bsp" : "asp");
+  std::string text = absl::StrCat("seed ", seed, ": ", job.shards, " shards, ", workers,
+                                  " workers, ", layout.slices.size(), " slices, ",
+                                  bsp()   ? "bsp"
+                                  : ssp() ? "ssp"
+                                          : "asp");
   if (bsp()) absl::StrAppend(&text, ", G = ", shard.gradient_shards);
   if (shard.max_staleness) absl::StrAppend(&text, ", max_staleness ", *shard.max_staleness);
   absl::StrAppend(&text, ", ", OptimizerName(shard.optimizer.type), ", ", faults.size(), " faults");

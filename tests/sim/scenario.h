@@ -49,6 +49,7 @@ struct Scenario {
   absl::Duration call_deadline;
 
   bool bsp() const { return shard.mode == ConsistencyMode::kBsp; }
+  bool ssp() const { return shard.mode == ConsistencyMode::kSsp; }
   std::string Describe() const;
 
   static constexpr uint64_t kMinEnded = 200;

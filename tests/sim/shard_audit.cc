@@ -40,6 +40,7 @@ void ShardAudit::Installing(uint64_t epoch) {
   versions_.assign(slices_.size(), 0);
   begun_.assign(slices_.size(), false);
   confirmed_.clear();
+  clocks_.Installing();
 }
 
 void ShardAudit::CheckInstalled() {
@@ -93,10 +94,12 @@ void ShardAudit::Greet(Session* session, const HelloFrame& hello) {
 
 void ShardAudit::Ask(Session* session, const ClientFrame& frame, Asked* asked) {
   if (const auto* push = std::get_if<PushFrame>(&frame.kind)) return AskPush(session, *push, asked);
+  asked->leave = std::holds_alternative<LeaveFrame>(frame.kind);
   if (const auto* pull = std::get_if<PullFrame>(&frame.kind)) {
     asked->condition = pull->condition;
     asked->version = pull->version;
     const size_t slice = world_->reference.Find(pull->tensor_id, pull->offset);
+    AskAtClock(*session, asked);
     if (session->honest && slice < world_->reference.slices())
       asked->reply_bytes = world_->reference.SliceBytes(slice);
   } else if (const auto* sync = std::get_if<SyncFrame>(&frame.kind)) {
@@ -109,7 +112,16 @@ void ShardAudit::Ask(Session* session, const ClientFrame& frame, Asked* asked) {
       if (named || sync->tensor_ids.empty())
         asked->reply_bytes += world_->reference.SliceBytes(slice);
     }
+    AskAtClock(*session, asked);
   }
+}
+
+// ssp: at which clock the reader says that it is.
+void ShardAudit::AskAtClock(const Session& session, Asked* asked) {
+  if (!world_->scenario.ssp() || !session.honest || asked->old_epoch || asked->fenced) return;
+  if (asked->condition != PullCondition::kStep) return;
+  clocks_.Claimed(session.worker, asked->version);
+  asked->clock = asked->version;
 }
 
 void ShardAudit::AskPush(Session* session, const PushFrame& push, Asked* asked) {
@@ -129,6 +141,7 @@ void ShardAudit::AskPush(Session* session, const PushFrame& push, Asked* asked) 
   if (asked->old_epoch || asked->fenced) return;
   uint64_t& confirmed = confirmed_[{session->worker, session->incarnation}];
   confirmed = std::max(confirmed, push.lowest_pending);
+  clocks_.Claimed(session->worker, push.step);
 }
 
 void ShardAudit::CheckCredits(const Session& session) {
@@ -215,7 +228,7 @@ void ShardAudit::CheckCommit(size_t local, const SliceSnapshot& snapshot) {
          });
 }
 
-// asp: a version was made; the push that made it must have been allowed to.
+// asp, ssp: a version was made; the push that made it must have been allowed to.
 void ShardAudit::CheckAppliedPush(size_t slice, uint64_t version) {
   const SentPush* found = done_ == nullptr ? nullptr : done_->push;
   if (!Expect(Promise::kSameBits, found != nullptr, [&] {
@@ -238,10 +251,13 @@ void ShardAudit::CheckAppliedPush(size_t slice, uint64_t version) {
     return absl::StrCat(who(), ", but was version ", push.applied_version, " already");
   });
   const auto& bound = world_->scenario.shard.max_staleness;
-  Expect(Promise::kStaleness, push.base < version && (!bound || version - 1 - push.base <= *bound),
+  const bool is_versions = bound && !world_->scenario.ssp();
+  Expect(Promise::kStaleness,
+         push.base < version && (!is_versions || version - 1 - push.base <= *bound),
          [&] { return absl::StrCat(who(), ", but was computed from version ", push.base); });
   Expect(Promise::kPoison, !push.poison,
          [&] { return absl::StrCat(who(), ", but holds NaN or infinity"); });
+  if (world_->scenario.ssp()) clocks_.Applied(slice, push);
   push.applied_version = version;
   push.first = Outcome::kApplied;
   world_->reference.CommitPush(epoch_, slice, push);

@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "ps/shard.h"
+#include "tests/sim/clock_audit.h"
 #include "tests/sim/world.h"
 
 namespace weir::sim {
@@ -23,7 +24,7 @@ constexpr char kHonestBuild[] = "sim";
 // (World::reference).
 class ShardAudit {
  public:
-  ShardAudit(World* world, uint32_t shard) : world_(world), shard_(shard) {}
+  ShardAudit(World* world, uint32_t shard) : world_(world), shard_(shard), clocks_(world, shard) {}
 
   // Before the event.
   void Opened(uint64_t session);
@@ -31,6 +32,7 @@ class ShardAudit {
   void Closed(uint64_t session);
   void JobDone(uint64_t job);
   void Installing(uint64_t epoch);
+  void Told(const Roster& roster) { clocks_.Told(roster); }
 
   // After it.
   void Check(const Shard& shard, const Effects& effects);
@@ -50,7 +52,9 @@ class ShardAudit {
     PushKey key;
     uint64_t step = 0;
     PullCondition condition = PullCondition::kAny;
-    uint64_t version = 0;      // of the condition
+    uint64_t version = 0;  // of the condition
+    uint64_t clock = 0;    // ssp: of the reader
+    bool leave = false;
     uint64_t reply_bytes = 0;  // asked for and not answered
     absl::Time deadline;
   };
@@ -69,7 +73,7 @@ class ShardAudit {
   };
   struct OutJob {
     uint64_t epoch = 0;
-    const SentPush* push = nullptr;  // asp: whose gradient it folds
+    const SentPush* push = nullptr;  // asp, ssp: whose gradient it folds
   };
 
   template <typename Sentence>
@@ -80,6 +84,7 @@ class ShardAudit {
 
   void Greet(Session* session, const HelloFrame& hello);
   void Ask(Session* session, const ClientFrame& frame, Asked* asked);
+  void AskAtClock(const Session& session, Asked* asked);
   void AskPush(Session* session, const PushFrame& push, Asked* asked);
   void CheckCredits(const Session& session);
 
@@ -94,12 +99,14 @@ class ShardAudit {
                   const ServerFrame& frame);
   void CheckPull(const Shard& shard, Session* session, Asked* asked, const PullReplyFrame& reply);
   void CheckPush(const Session& session, const Asked& asked, const PushReplyFrame& reply);
+  bool IsTooLate(const SentPush& push) const;
   void CheckFinal(const SentPush& push, const PushReplyFrame& reply, uint64_t current);
   void CheckDuplicate(const SentPush& push, const PushReplyFrame& reply, uint64_t current);
   uint64_t Current(size_t slice) const;
 
   World* const world_;
   const uint32_t shard_;
+  ClockAudit clocks_;  // ssp
   uint64_t epoch_ = 0;
   bool installing_ = false;
   std::map<uint64_t, Session> sessions_;

@@ -80,6 +80,10 @@ void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& a
       return absl::StrCat(said(), ", but incarnation ", newest_[session->worker],
                           " had said hello");
     });
+    if (world_->scenario.ssp()) {
+      clocks_.Greeted(session->worker, hello->clock,
+                      session->incarnation > newest_[session->worker]);
+    }
     newest_[session->worker] = std::max(newest_[session->worker], session->incarnation);
     uint64_t& nonce = nonces_[{session->worker, session->incarnation}];
     nonce = std::max(nonce, session->nonce);
@@ -97,6 +101,8 @@ void ShardAudit::CheckReply(const Shard& shard, Session* session, const Asked& a
     Expect(Promise::kOutcome, outcome == Outcome::kOverloaded || outcome == Outcome::kMoved,
            [&] { return absl::StrCat(said(), " while the shard does not serve"); });
   }
+  if (asked.leave && std::holds_alternative<LeaveReplyFrame>(frame.kind))
+    clocks_.Left(session->worker);
   const auto* push = std::get_if<PushReplyFrame>(&frame.kind);
   if (push != nullptr && asked.honest_push) return CheckPush(*session, asked, *push);
   if (session->honest) {
@@ -138,11 +144,14 @@ void ShardAudit::CheckPull(const Shard&, Session* session, Asked* asked,
       right = right && reply.stale == (asked->version != current);
       break;
     case PullCondition::kStep:
+      if (world_->scenario.ssp()) break;
       right = reply.stale ? asked->version + 1 < current
                           : reply.version == asked->version && current <= asked->version + 1;
       break;
   }
   Expect(Promise::kOutcome, right, what);
+  if (world_->scenario.ssp() && !reply.stale)
+    clocks_.Read(slice, clocks_.ReadingClock(session->worker, slice, asked->clock));
   if (reply.stale || reply.not_modified) return;
   Expect(Promise::kSnapshot, Equal(reply.tensor_data, slice, reply.version),
          [&] { return absl::StrCat(what(), " with other bits"); });
@@ -192,8 +201,15 @@ void ShardAudit::CheckPush(const Session& session, const Asked& asked,
   }
   Expect(Promise::kOutcome, right, said);
   if (reply.count == 0) return;
+  if (world_->scenario.ssp())
+    clocks_.Read(asked.key.slice, clocks_.clock(session.worker, asked.key.slice));
   Expect(Promise::kSnapshot, Equal(reply.tensor_data, asked.key.slice, reply.version),
          [&] { return absl::StrCat(said(), " with other bits than that version"); });
+}
+
+// ssp: its worker had said that the step was over.
+bool ShardAudit::IsTooLate(const SentPush& push) const {
+  return world_->scenario.ssp() && push.step < clocks_.claimed(push.key.worker);
 }
 
 void ShardAudit::CheckFinal(const SentPush& push, const PushReplyFrame& reply, uint64_t current) {
@@ -216,13 +232,14 @@ void ShardAudit::CheckFinal(const SentPush& push, const PushReplyFrame& reply, u
       break;
     }
     case Outcome::kStale:
-      Expect(
-          Promise::kOutcome,
-          !world_->scenario.bsp() && bound && current > push.base && current - push.base > *bound,
-          who);
+      Expect(Promise::kOutcome,
+             world_->scenario.ssp() ? clocks_.Exceeds(push.key.slice, push.step)
+                                    : !world_->scenario.bsp() && bound && current > push.base &&
+                                          current - push.base > *bound,
+             who);
       break;
     default:
-      Expect(Promise::kPoison, push.poison, who);
+      Expect(Promise::kPoison, push.poison || IsTooLate(push), who);
       break;
   }
   if (reply.outcome != Outcome::kApplied)
@@ -235,13 +252,16 @@ void ShardAudit::CheckDuplicate(const SentPush& push, const PushReplyFrame& repl
   if (push.first != Outcome::kUnspecified) {
     right = reply.first == push.first;
   } else if (reply.first == Outcome::kApplied) {
-    right = world_->scenario.bsp() && push.step < current;
+    right = world_->scenario.ssp() ? push.step < clocks_.clock(push.key.worker, push.key.slice)
+                                   : world_->scenario.bsp() && push.step < current;
   } else if (reply.first == Outcome::kPending) {
     right = world_->scenario.bsp() && push.step == current;
   } else {
-    right = reply.first == Outcome::kInvalid && push.poison;
+    right = reply.first == Outcome::kInvalid && (push.poison || IsTooLate(push));
   }
-  if (reply.first == Outcome::kApplied && !world_->scenario.bsp())
+  // In ssp another push may have ended the step.
+  if (reply.first == Outcome::kApplied && push.first == Outcome::kApplied &&
+      !world_->scenario.bsp())
     right = right && push.applied_version != 0;
   Expect(Promise::kExactlyOnce, right, [&] {
     return absl::StrCat("push ", push.key.sequence, " of worker ", push.key.worker, " to slice ",

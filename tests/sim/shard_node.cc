@@ -38,6 +38,13 @@ void ShardNode::Install(const Layout& layout) {
   audit_.CheckInstalled();
 }
 
+void ShardNode::Tell(const Roster& roster) {
+  world_->Note("roster", {{"shard", number_}, {"generation", roster.generation}});
+  audit_.Told(roster);
+  shard_.OnRoster(roster, world_->queue.now(), &effects_);
+  Finish();
+}
+
 void ShardNode::OnOpen(uint64_t session) {
   world_->Note("open", {{"shard", number_}, {"session", session}});
   audit_.Opened(session);

@@ -24,6 +24,8 @@ class ShardNode : public ServerEnd {
 
   // A layout has come; it must be installable.
   void Install(const Layout& layout);
+  // Who counts.
+  void Tell(const Roster& roster);
   bool serving() const { return shard_.status().serving; }
   uint64_t epoch() const { return epoch_; }
   uint32_t shard() const { return number_; }

@@ -148,6 +148,7 @@ class Trainer {
 };
 std::unique_ptr<Trainer> MakeBspTrainer(WorkerProcess* process);
 std::unique_ptr<Trainer> MakeAspTrainer(WorkerProcess* process);
+std::unique_ptr<Trainer> MakeSspTrainer(WorkerProcess* process);
 
 }  // namespace weir::sim
 

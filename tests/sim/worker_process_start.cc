@@ -70,7 +70,7 @@ void WorkerProcess::BeginTraining(const Layout& layout) {
   options.job_token = coordinator_->key().job_token;
   options.worker_id = rank_;
   options.incarnation = who_.incarnation;
-  options.bsp = scenario.bsp();
+  options.mode = static_cast<Mode>(scenario.shard.mode);  // both as weir.v1.Mode
   options.seed = Mix(scenario.seed, process_);
   options.default_deadline = scenario.call_deadline;
   client_ = std::make_unique<Client>(options, &pool_);
@@ -78,7 +78,9 @@ void WorkerProcess::BeginTraining(const Layout& layout) {
   Handle([&](Client& client, absl::Time now, ClientEffects* effects) {
     client.SetLayout(layout, now, effects);
   });
-  trainer_ = scenario.bsp() ? MakeBspTrainer(this) : MakeAspTrainer(this);
+  trainer_ = scenario.bsp()   ? MakeBspTrainer(this)
+             : scenario.ssp() ? MakeSspTrainer(this)
+                              : MakeAspTrainer(this);
   trainer_->Start();
 }
 
