@@ -111,8 +111,11 @@ std::string Progress::Line(const JobStatus& job, absl::Time now) {
       absl::StrCat("step ", job.step, "/", job.steps == 0 ? "?" : absl::StrCat(job.steps));
   if (const std::optional<double> loss = MeanOf(job, kLossValue))
     absl::StrAppendFormat(&line, "  loss %.4f", *loss);
-  absl::StrAppendFormat(&line, "  %.0f examples/s  staleness %.1f  stale %.1f%%", rate_,
-                        MeanOf(job, kStalenessValue).value_or(0), StaleShare(TotalPushes(job)));
+  const std::optional<double> ahead = MeanOf(job, kClocksAheadValue);
+  absl::StrAppendFormat(&line, "  %.0f examples/s  %s %.1f  stale %.1f%%", rate_,
+                        ahead.has_value() ? "ahead" : "staleness",
+                        ahead.value_or(MeanOf(job, kStalenessValue).value_or(0)),
+                        StaleShare(TotalPushes(job)));
   const std::string waits = now - step_at_ >= kStalled ? WaitsFor(job) : "";
   if (!waits.empty()) absl::StrAppend(&line, "  ", waits);
   return line;

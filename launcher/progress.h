@@ -12,8 +12,9 @@
 namespace weir {
 
 // What a person sees of a run that goes on: "step 120/500  loss 0.4312  18250 examples/s
-// staleness 0.0  stale 0.0%": staleness in versions, the mean of what workers last reported, and
-// the share of all pushes so far that were refused as stale.
+// staleness 0.0  stale 0.0%": staleness in versions, the mean of what workers last reported (in
+// ssp "ahead 1.2": clocks before the slowest), and the share of all pushes so far that were refused
+// as stale.
 //
 // Rates are over the time between two updates that are at least kWindow apart. Deterministic: the
 // time is handed in.

@@ -59,8 +59,9 @@ constexpr char kLossValue[] = "loss";          // mean over the examples of the 
 constexpr char kExamplesValue[] = "examples";  // whose gradients counted
 constexpr char kRecomputedValue[] = "examples_recomputed";  // computed again after `stale`
 constexpr char kSlicesValue[] = "slices_pushed";            // pushes sent, in slices
-constexpr char kStalenessValue[] = "staleness";     // versions, mean over the last step's slices
-constexpr char kAccuracyValue[] = "test_accuracy";  // of the worker that evaluates
+constexpr char kStalenessValue[] = "staleness";       // versions, mean over the last step's slices
+constexpr char kClocksAheadValue[] = "clocks_ahead";  // ssp: instead of that; clocks, likewise
+constexpr char kAccuracyValue[] = "test_accuracy";    // of the worker that evaluates
 
 // summary.json: a stable set of keys, null where nothing is known; pushes, transports (sessions of
 // workers) and payload bytes are the servers' final totals, `slices_pushed` the workers' own count

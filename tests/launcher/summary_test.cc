@@ -146,6 +146,17 @@ TEST(ProgressTest, ALineTellsStepLossRateAndStaleness) {
             "step 12/100  loss 1.0000  500 examples/s  staleness 1.2  stale 25.0%");
 }
 
+TEST(ProgressTest, WhereClocksAreBoundALineTellsHowFarAheadWorkersAre) {
+  Progress progress;
+  JobStatus job = Training();
+  for (MemberStatus& member : job.members) {
+    if (member.role == MemberRole::kWorker) member.values.push_back({"clocks_ahead", 1.5});
+  }
+  const std::string line = progress.Line(job, kStart);
+  EXPECT_THAT(line, HasSubstr("  ahead 1.5  stale "));
+  EXPECT_THAT(line, Not(HasSubstr("staleness")));
+}
+
 TEST(ProgressTest, AStepThatTakesLongTellsWhoIsWaitedFor) {
   Progress progress;
   JobStatus job = Training();

@@ -83,6 +83,8 @@ TEST(FrameMembersTest, HelloReplyCarriesEachMemberUnderItsName) {
   reply.build_id = "build";
   reply.shm_socket = "/run/s";
   reply.shm_key = "\xff key";
+  reply.next_batch = 18;
+  reply.clock = 19;
   frame.kind = reply;
   v1::ServerFrame message;
   ASSERT_TRUE(message.ParseFromString(Flatten(EncodeFrame(frame))));
@@ -109,6 +111,8 @@ TEST(FrameMembersTest, HelloReplyCarriesEachMemberUnderItsName) {
   EXPECT_EQ(read.build_id(), "build");
   EXPECT_EQ(read.shm_socket(), "/run/s");
   EXPECT_EQ(read.shm_key(), "\xff key");
+  EXPECT_EQ(read.next_batch(), 18);
+  EXPECT_EQ(read.clock(), 19);
 }
 
 TEST(FrameMembersTest, PullAndItsReplyCarryEachMemberUnderItsName) {
@@ -218,6 +222,7 @@ TEST(FrameMembersTest, PushAndItsReplyCarryEachMemberUnderItsName) {
   reply->set_retry_after_ms(6);
   reply->set_reason("because");
   reply->set_codec(v1::CODEC_F32);
+  reply->set_clocks_ahead(7);
   reply->set_tensor_data("values");
   auto decoded = DecodeServerFrame(Whole(answer.SerializeAsString()));
   ASSERT_TRUE(decoded.ok()) << decoded.status();
@@ -232,6 +237,7 @@ TEST(FrameMembersTest, PushAndItsReplyCarryEachMemberUnderItsName) {
   EXPECT_EQ(got.retry_after_ms, 6);
   EXPECT_EQ(got.reason, "because");
   EXPECT_EQ(got.codec, Codec::kF32);
+  EXPECT_EQ(got.clocks_ahead, 7);
   EXPECT_EQ(Flatten(got.tensor_data), "values");
 }
 
