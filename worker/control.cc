@@ -257,6 +257,7 @@ Status Control::Leave(absl::Duration deadline) {
   v1::LeaveRequest request;
   Identify(options_, &request);
   request.set_step(last.step());
+  request.set_steps(last.steps());
   *request.mutable_values() = last.values();
   return ToStatus(options_.client->Leave(request, deadline));
 }

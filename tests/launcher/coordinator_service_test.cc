@@ -190,6 +190,24 @@ TEST_F(CoordinatorServiceTest, ALossAndAStopReachTheMembership) {
   EXPECT_TRUE(service->Status().stopping);
 }
 
+TEST_F(CoordinatorServiceTest, AScaleReachesTheMembershipAndAHeartbeatBringsTheRoster) {
+  Join(v1::MEMBER_ROLE_WORKER);
+  auto beat = As<v1::HeartbeatRequest>(v1::MEMBER_ROLE_WORKER);
+  auto told = client->Heartbeat(beat, kLimit);
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->roster().owners_size(), 1);
+  beat.set_roster_generation(told->roster().generation());
+  EXPECT_FALSE(client->Heartbeat(beat, kLimit)->has_roster());
+  v1::ScaleRequest scale;
+  *scale.mutable_job() = beat.job();
+  EXPECT_EQ(client->Scale(scale, kLimit).status().code(), absl::StatusCode::kInvalidArgument);
+  scale.set_workers(1);
+  auto scaled = client->Scale(scale, kLimit);
+  ASSERT_TRUE(scaled.ok()) << scaled.status();
+  EXPECT_EQ(scaled->from(), 1u);
+  EXPECT_EQ(scaled->to(), 1u);
+}
+
 TEST(CompleteAddressTest, AnEmptyHostIsThePeersAsSeenHere) {
   EXPECT_EQ(CompleteAddress(":80", "ipv4:10.0.0.7:555"), "10.0.0.7:80");
   EXPECT_EQ(CompleteAddress(":80", "ipv6:%5B::1%5D:555"), "[::1]:80");
@@ -225,6 +243,27 @@ TEST(CoordinatorCodecTest, SettingsAndCountsSurviveTheRoundTrip) {
   EXPECT_EQ(FromProto(ToProto(sessions)), sessions);
   const PayloadCounts payload{1, 2, 3, 4};
   EXPECT_EQ(FromProto(ToProto(payload)), payload);
+}
+
+TEST(CoordinatorCodecTest, RostersAndScalesSurviveTheRoundTrip) {
+  const Roster roster{7, {0, 2, 5}, {2}};
+  EXPECT_EQ(FromProto(ToProto(roster)), roster);
+  HeartbeatAnswer answer;
+  EXPECT_FALSE(ToProto(answer).has_roster());
+  answer.roster = roster;
+  answer.retire = true;
+  EXPECT_EQ(FromProto(ToProto(answer).roster()), roster);
+  EXPECT_TRUE(ToProto(answer).retire());
+  LossAnswer loss;
+  loss.inherited = true;
+  EXPECT_TRUE(FromProto(ToProto(loss)).inherited);
+  JobStatus status;
+  status.workers = 5;
+  status.scaled = {{12, 3, 5}};
+  const auto back = FromProto(ToProto(status));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->workers, 5u);
+  EXPECT_EQ(back->scaled, status.scaled);
 }
 
 TEST(CoordinatorCodecTest, AStatusThatDoesNotHoldTogetherIsRefused) {
