@@ -119,7 +119,8 @@ TEST(TrainLostTest, StepThatIsCommittedInSomeSlicesOnlyIsFinishedByTheSuccessor)
 }
 
 // Hands calls on, but says kDeadlineExceeded, or what it is told, to every other push though it was
-// made. Keeps all memory given out, so that no address comes twice.
+// made, and to as many reads as it is told. Keeps all memory given out, so that no address comes
+// twice.
 class LosingWorker : public Worker {
  public:
   explicit LosingWorker(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
@@ -138,10 +139,12 @@ class LosingWorker : public Worker {
   PayloadTraffic Traffic() const override { return worker_->Traffic(); }
   Future<PullResult> PullAsync(std::vector<TensorPull> tensors,
                                const PullOptions& options) override {
+    if (late_reads > 0) return LateRead();
     return worker_->PullAsync(std::move(tensors), options);
   }
   Future<PullResult> SyncAsync(std::vector<TensorPull> tensors,
                                const PullOptions& options) override {
+    if (late_reads > 0) return LateRead();
     return worker_->SyncAsync(std::move(tensors), options);
   }
   Future<PushResult> PushAsync(std::vector<TensorPush> tensors,
@@ -153,7 +156,7 @@ class LosingWorker : public Worker {
     gradients.push_back(tensors[0].gradient.data);
     Future<PushResult> future = worker_->PushPullAsync(std::move(tensors), options);
     sequences.push_back(options.sequence);
-    if (++pushes % 2 == 0) return future;
+    if (++pushes % 2 == 0 || !loses_pushes) return future;
     future.Cancel();  // does nothing where the push has ended
     auto late = std::make_shared<FutureState<PushResult>>();
     (void)future.Get();
@@ -173,11 +176,20 @@ class LosingWorker : public Worker {
   void Close() override {}
 
   int pushes = 0;
+  bool loses_pushes = true;
+  int late_reads = 0;  // still to come
   std::vector<uint64_t> sequences;
   std::vector<const void*> gradients;  // of each push, where the first lies
   StatusCode code = StatusCode::kDeadlineExceeded;
 
  private:
+  Future<PullResult> LateRead() {
+    --late_reads;
+    auto late = std::make_shared<FutureState<PullResult>>();
+    late->Set(Status(StatusCode::kDeadlineExceeded, "worker 1 is at clock 0, this reader at 4"));
+    return Future<PullResult>(late);
+  }
+
   std::unique_ptr<Worker> worker_;
   std::vector<TensorMemory> memory_;
 };
@@ -222,6 +234,26 @@ TEST(TrainLostTest, AsynchronousPushThatWasTooSlowIsAskedForUnderItsSequence) {
   ASSERT_EQ(worker.sequences.size(), 2u);
   EXPECT_NE(worker.sequences[0], 0u);
   EXPECT_EQ(worker.sequences[0], worker.sequences[1]);
+}
+
+TEST(TrainLostTest, InSspAReadThatWaitedForTheSlowestTooLongIsMadeAgain) {
+  RunSetup setup;
+  setup.cluster.mode = Mode::kSsp;
+  setup.cluster.max_staleness = 1;
+  LocalCluster cluster(setup.cluster);
+  LosingWorker worker(cluster.Join(0));
+  worker.loses_pushes = false;
+  worker.late_reads = 3;
+  CountingModel model;
+  setup.train.progress = [&](const TrainProgress& progress) {
+    if (progress.step == kSteps) worker.late_reads = 3;  // of the evaluation at the end
+    return true;
+  };
+  const Result<TrainReport> report = Train(worker, model, setup.train);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(worker.late_reads, 0);
+  EXPECT_TRUE(report->evaluation.has_value());
+  EXPECT_TRUE(SameBits(cluster.Weights(), Plain(setup)));
 }
 
 }  // namespace
