@@ -18,8 +18,8 @@ struct Roster {
   std::vector<uint32_t> owners;  // places whose process works, has not joined yet, is awaited
                                  // again, or left when its steps were done; not one that left
                                  // before, or that will not be replaced
-  std::vector<uint32_t> lost;  // owners whose process has died, or let its lease run out, and
-                               // whose successor has not joined yet
+  std::vector<uint32_t> lost;    // owners whose process has died, or let its lease run out, and
+                                 // whose successor has not joined yet
 };
 
 inline bool operator==(const Roster& a, const Roster& b) {
